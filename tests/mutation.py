@@ -1,0 +1,94 @@
+"""Does the suite catch a broken method? `python tests/mutation.py` breaks dsatgo.py on purpose, one place at a time in a temporary
+copy, runs the fast tests on each copy and prints which test caught it. A mutant that survives is a hole: exit code 1."""
+import concurrent.futures
+import pathlib
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+
+ROOT = pathlib.Path(__file__).resolve().parent.parent
+SUITE = [f"tests/{name}" for name in ("test_neuron.py", "test_properties.py", "test_networks.py") if (ROOT / "tests" / name).exists()]
+FAST = ["-k", "not compil and not memorises and not export and not graph and not dtype1 and not alone"]
+
+# what is broken, the text in dsatgo.py (it must stand there exactly once), what takes its place
+MUTANTS = [
+    ("a tie does not fire", "s = (u >= fire)", "s = (u > fire)"),
+    ("fires at theta in TGO", 'rule.v_th) if rule.threshold == "fixed" else theta', 'rule.v_th) if False else theta'),
+    ("sign in Eq. 7", "torch.tanh(theta - v_th)", "torch.tanh(v_th - theta)"),
+    ("Eq. 7 without kappa", "(kappa * (1 + torch.tanh", "(1.0 * (1 + torch.tanh"),
+    ("width not floored", ".clamp(min=FLOOR * kappa)", ""),
+    ("no reset", "u = (tau * u * (1 - s) + current[t])", "u = (tau * u + current[t])"),
+    ("soft reset", "u = (tau * u * (1 - s) + current[t])", "u = (tau * (u - s * rule.v_th) + current[t])"),
+    ("potential not rounded to the input's dtype", ".to(dtype).to(wide)                    # Eq. 2", "  # Eq. 2"),
+    ("compared in the input's dtype", "s = (u >= fire).to(wide)", "s = (u.to(dtype) >= fire.to(dtype)).to(wide)"),
+    ("reset detached in the backward", "dst = ds[t].to(wide) - du * tau * ut ", "dst = ds[t].to(wide) "),
+    ("sign of the reset path", "dst = ds[t].to(wide) - du * tau * ut", "dst = ds[t].to(wide) + du * tau * ut"),
+    ("gradient not stopped by the reset", "du = dspike + du * tau * kept", "du = dspike + du * tau"),
+    ("no leak in the backward", "du = dspike + du * tau * kept", "du = dspike + du * kept"),
+    ("leak's gradient lost", "dtau = dtau + (du * ut * kept).sum()", "dtau = dtau + 0"),
+    ("leak's gradient ignores the reset", "(du * ut * kept).sum()", "(du * ut).sum()"),
+    ("sign of the learned threshold's gradient", "dtheta.append(-dspike.sum())", "dtheta.append(dspike.sum())"),
+    ("width not halved", "<= width / 2)", "<= width)"),
+    ("open window", "(u - theta).abs() <= width / 2", "(u - theta).abs() < width / 2"),
+    ("surrogate of height 1", ".to(u.dtype) / width", ".to(u.dtype)"),
+    ("unbiased variance", "(u - mean).square().mean().sqrt()", "u.std()"),
+    ("one-pass variance", "(u - mean).square().mean().sqrt()", "(u.square().mean() - mean ** 2).sqrt()"),
+    ("variance without its root", "(u - mean).square().mean().sqrt()", "(u - mean).square().mean()"),
+    ("f_c on the mean alone", "f_c * (mean + (u - mean).square().mean().sqrt())", "f_c * mean + (u - mean).square().mean().sqrt()"),
+    ("gradient through theta", "u = u.detach().to(torch.promote_types", "u = u.to(torch.promote_types"),
+    ("statistics in half precision", "u = u.detach().to(torch.promote_types(u.dtype, torch.float32))", "u = u.detach()"),
+    ("estimate without the square", "(1 + tau ** 2) ** 0.5", "(1 + tau) ** 0.5"),
+    ("theta not floored", ".clamp(min=FLOOR * rule.v_th)", ""),
+    ("NaN swallowed", " + 0 * (u - theta) ", " "),
+    ("momentum swapped", "m * theta + (1 - m) * old", "(1 - m) * theta + m * old"),
+    ("NaN averaged in", "torch.where(theta.isfinite(), m * theta + (1 - m) * old, old)", "m * theta + (1 - m) * old"),
+    ("running value used in training", "batch = self.training or self.momentum is None", "batch = self.momentum is None"),
+    ("momentum=None evaluates the running value", "batch = self.training or self.momentum is None", "batch = self.training"),
+    ("evaluation averages", "if self.adaptive and self.training and self.momentum is not None", "if self.adaptive and self.momentum is not None"),
+    ("recomputation averages again", " and not _recomputing():", ":"),
+    ("updates not counted", "self.updates += theta.isfinite().all()", "pass"),
+    ("thresholds rounded by half()", "self.running_threshold = kept.to(self.running_threshold.device)", "pass"),
+    ("no warning", "if self.updates == 0:", "if False:"),
+    ("warns at every call", "self._unwarned = False ", "pass "),
+    ("not warned again after loading", "        self._unwarned = True\n\n    def _apply", "        pass\n\n    def _apply"),
+    ("running thresholds are no buffer", 'self.register_buffer("running_threshold", torch.full((T,), float(v_th)))',
+     "self.running_threshold = torch.full((T,), float(v_th))"),
+    ("wrong T accepted", "current.dim() < 2 or current.shape[0] != self.T", "current.dim() < 2"),
+    ("empty batch accepted", "current.numel() == 0 or not", "not"),
+    ("integers accepted", " or not current.is_floating_point()", ""),
+    ("vanilla computes statistics", '(threshold, width) == ("fixed", "threshold")', 'threshold == "fixed"'),
+    ("twice differentiable, wrongly", "    @torch.autograd.function.once_differentiable\n", ""),
+    ("channels-last copied", "*(rest if torch.compiler.is_compiling() else sorted(rest, key=x.stride, reverse=True))", "*rest"),
+    ("readout of the last timestep", "return logits.mean(0)", "return logits[-1]"),
+    ("TET weights swapped", "(1 - lam) * ce + lam *", "lam * ce + (1 - lam) *"),
+    ("SEW without its sum", "self.conv2(self.conv1(x)) + self.skip(x)", "self.conv2(self.conv1(x))"),
+    ("batch norm not at v_th", 'getattr(neuron, "v_th", 1.0)', "1.0"),
+]
+
+
+def caught_by(mutant):
+    name, old, new = mutant
+    source = (ROOT / "dsatgo.py").read_text()
+    assert source.count(old) == 1, f"{name}: {old!r} stands {source.count(old)} times in dsatgo.py"
+    with tempfile.TemporaryDirectory() as folder:
+        for file in ROOT.glob("*.py"):
+            shutil.copy(file, folder)
+        shutil.copytree(ROOT / "tests", pathlib.Path(folder, "tests"), ignore=shutil.ignore_patterns("__pycache__"))
+        pathlib.Path(folder, "dsatgo.py").write_text(source.replace(old, new))
+        run = subprocess.run([sys.executable, "-m", "pytest", "-xq", "-p", "no:cacheprovider", *SUITE, *FAST], cwd=folder,
+                             capture_output=True, text=True, timeout=600)
+    failure = re.search(r"^(?:FAILED|ERROR) \S*?(?:::)?(\w+\S*|tests/\S+)", run.stdout, re.M)
+    return name, failure and run.returncode == 1 and failure.group(1)
+
+
+if __name__ == "__main__":
+    with concurrent.futures.ThreadPoolExecutor(2) as pool:
+        results = list(pool.map(caught_by, [("nothing", "import torch\n", "import torch\n"), *MUTANTS]))
+    for name, test in results[1:]:
+        print(f"{name:45} {'caught by ' + test if test else 'SURVIVED'}")
+    assert not results[0][1], f"the unbroken file fails {results[0][1]}"
+    survivors = sum(not test for _, test in results[1:])
+    print(f"{len(MUTANTS) - survivors} of {len(MUTANTS)} mutants caught")
+    sys.exit(survivors > 0)
