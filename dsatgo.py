@@ -1,40 +1,47 @@
-"""DS-ATGO in one file: spiking networks whose firing threshold follows the distribution of the
-membrane potential at each timestep (forward), and whose surrogate gradient's width follows that
-threshold (backward).
+"""DS-ATGO in one file: spiking networks whose firing threshold follows the distribution of the membrane potential
+at each timestep (forward), and whose surrogate gradient's width follows that threshold (backward).
 
-Jiang, Xu, Fan, Yan: "DS-ATGO: Dual-Stage Synergistic Learning via Forward Adaptive Threshold and
-Backward Gradient Optimization for Spiking Neural Networks", AAAI 2026. Equation numbers are the
-main text's. Where the paper, its released code and this file part is a table in README.md.
+Jiang, Xu, Fan, Yan: "DS-ATGO: Dual-Stage Synergistic Learning via Forward Adaptive Threshold and Backward Gradient
+Optimization for Spiking Neural Networks", AAAI 2026. Equation numbers are the main text's. Where the paper, its
+released code and this file part stands in a table in README.md.
 
-    paper             code                             shape        equation
-    I(t)              current                          [T, B, ...]  1   a layer's input
-    U(t)              u, the membrane potential        [T, B, ...]  2
-    S(t)              s, the spikes, 0 or 1            [T, B, ...]  3
-    tau               tau = sigmoid(w), the leak       []           2   learned, one per layer
-    V_th              v_th, the initial threshold      float        3
-    Delta V_th(t)_n   theta, this batch's threshold    [T]          5
-    Delta V_th(t)     running_threshold                [T]          6   used for inference
-    kappa ("k" right  kappa, the base width            float        4, 7
-      of Eq. 7)
-    k                 k, the width at each timestep    [T]          7
-    f_c, m            f_c, momentum                    float        5, 6
+    paper             code                           shape         equation
+    I(t)              current                        [T, B, ...]   1   a layer's input
+    U(t)              u, the membrane potential      [T, B, ...]   2
+    S(t)              s, the spikes, 0 or 1          [T, B, ...]   3
+    tau               tau = sigmoid(w), the leak     []            2   learned, one per layer
+    V_th              v_th, the initial threshold    float         3
+    Delta V_th(t)_n   theta, this batch's threshold  [T]           5
+    Delta V_th(t)     running_threshold              [T]           6   used for inference
+    kappa             kappa, the base width          float         4, and the k at the right of 7
+    k                 k, the width                   [T]           7
+    f_c, m            f_c, momentum                  float         5, 6
 
-Time comes first: [T, B, ...]. A layer without time (convolution, batch norm, linear, pool) is
-applied to [T*B, ...]. A neuron consumes a whole sequence from rest and keeps no membrane potential
-between calls: there is nothing to reset, and the batch size may change at any time. A neuron whose
-potential equals its threshold fires.
+Time comes first: [T, B, ...]. A layer without time (convolution, batch norm, linear, pool) is applied to
+[T*B, ...]. A neuron takes a whole sequence from rest and keeps no potential between calls: there is nothing to
+reset, and the batch size may change at any time. A potential equal to its threshold fires.
 
-    from functools import partial
-    net = resnet19(num_classes=10, T=2)                                           # AT+TGO, the paper's
-    net = resnet19(neuron=partial(LIF, threshold="fixed", width="fixed"))         # vanilla SNN
-    logits = readout(net(pictures))                                               # [B, 10]
+    net = resnet19(num_classes=10, T=2)                                              # AT+TGO, the paper's method
+    net = resnet19(neuron=partial(LIF, threshold="fixed", width="fixed"))            # a vanilla SNN
+    logits = readout(net(pictures))                                                  # [B, 3, 32, 32] -> [B, 10]
 """
+import argparse
 import contextlib
+import dataclasses
+import hashlib
+import json
 import math
 import numbers
+import os
+import pathlib
+import signal
+import subprocess
+import sys
+import time
+import typing
 import warnings
-from collections import OrderedDict
-from typing import NamedTuple
+from collections import OrderedDict, namedtuple
+from functools import partial
 
 import torch
 import torch.nn.functional as F
@@ -42,79 +49,57 @@ from torch import nn
 
 FLOOR = 1e-3    # the smallest theta, in units of v_th, and the smallest width, in units of kappa
 
-#############################################
-#           1. Surrogate gradient           #
-#############################################
-
+########## 1. Surrogate gradient ##########################################################################
 def rectangle(u, theta, width):
-    """Eq. 4, the surrogate of dS/dU: 1/width where |u - theta| <= width/2 (both ends included),
-    else 0. `theta` and `width` broadcast against `u`; the result has u's shape and dtype."""
+    """Eq. 4, the surrogate of dS/dU: 1/width where |u - theta| <= width/2 (both ends included), else 0. `theta`
+    and `width` broadcast against `u`; the result has u's shape and dtype."""
     return ((u - theta).abs() <= width / 2).to(u.dtype) / width
 
-#############################################
-#         2. Threshold and its width        #
-#############################################
-
+########## 2. Threshold and width #########################################################################
 def adaptive_threshold(u, f_c=1.0):
-    """Eq. 5, "true": f_c * (mean + std) over every element of `u`, one timestep of one layer with
-    its whole batch. Returns a scalar tensor, float32 or wider, without gradient, not floored.
-    The variance is the population's, as the mean square of the difference from the mean: in one
-    pass (mean of squares minus square of mean) large means would cancel it."""
+    """Eq. 5, "true": f_c * (mean + std) over every element of `u`, one timestep of one layer with its whole batch.
+    A scalar tensor, float32 or wider, without gradient, not floored. The variance is the population's, as the mean
+    square of the difference from the mean: mean of squares minus square of mean would cancel for large means."""
     u = u.detach().to(torch.promote_types(u.dtype, torch.float32))
-    mean = u.mean()
-    return f_c * (mean + (u - mean).square().mean().sqrt())
-
+    mean = _mean(u)
+    return f_c * (mean + _mean((u - mean).square()).sqrt())
 
 def estimated_threshold(tau, v_th=1.0, f_c=1.0):
-    """Eq. 5, "estimated": f_c * sqrt(1 + tau^2) * v_th, for currents normalised to N(0, v_th^2).
-    `tau`: tensor or float."""
+    """Eq. 5, "estimated": f_c * sqrt(1 + tau^2) * v_th, for currents that are N(0, v_th^2). `tau`: tensor or float."""
     return f_c * (1 + tau ** 2) ** 0.5 * v_th
 
-
 def surrogate_width(theta, v_th=1.0, kappa=1.0):
-    """Eq. 7, the window's width k for thresholds `theta` (a tensor of any shape): below kappa where
-    theta < v_th, above it where theta > v_th. Both branches of Eq. 7 are this one line, as
-    1 - tanh(a) = 1 + tanh(-a). Floored at kappa/1000, since 1/k is the gradient's height."""
+    """Eq. 7, the width k for a tensor of thresholds: below kappa where theta < v_th, above it where theta > v_th. Its
+    two branches are this one line, as 1 - tanh(a) = 1 + tanh(-a). Floored at kappa/1000: 1/k is a gradient's height."""
     return (kappa * (1 + torch.tanh(theta - v_th))).clamp(min=FLOOR * kappa)
 
-#############################################
-#                 3. Neuron                 #
-#############################################
-
-class Rule(NamedTuple):
-    """How a layer sets its threshold and width; see `LIF`."""
-    threshold: str
-    width: str
-    v_th: float
-    kappa: float
-    f_c: float
-
+########## 3. Neuron ######################################################################################
+THRESHOLDS, WIDTHS = ("true", "estimated", "fixed", "learned"), ("threshold", "std", "fixed")
+Rule = namedtuple("Rule", "threshold width v_th kappa f_c")      # how a layer sets its threshold and width, see LIF
 
 def _lif_forward(current, tau, given, rule):
-    """A layer's whole sequence, [T, N] -> u, s [T, N], theta, fire, k [T]. `given`: thresholds [T],
-    or None for Eq. 5 on this batch. `fire` is where it fires: theta, or v_th if that is fixed."""
+    """A layer's whole sequence, [T, N] -> u, s [T, N], theta, fire, k [T]. `given`: thresholds [T], or None for
+    Eq. 5 on this batch. `fire` is where it fires: theta, or v_th if that is fixed."""
     dtype, wide = current.dtype, torch.promote_types(current.dtype, torch.float32)
     u = s = torch.zeros_like(current[0], dtype=wide)                               # at rest
     trace = []
     for t in range(len(current)):
         u = (tau * u * (1 - s) + current[t]).to(dtype).to(wide)                    # Eq. 2
         theta = adaptive_threshold(u, rule.f_c) if given is None else given[t]     # Eq. 5
-        theta = theta.to(wide).clamp(min=FLOOR * rule.v_th)     # a layer at rest must not fire
+        theta = theta.to(wide).clamp(min=FLOOR * rule.v_th)                        # a layer at rest must not fire
         fire = torch.full_like(theta, rule.v_th) if rule.threshold == "fixed" else theta
-        s = (u >= fire).to(wide) + 0 * (u - theta)              # Eq. 3; 0 * NaN: never swallowed
-        if rule.width == "threshold":
-            k = surrogate_width(theta, rule.v_th, rule.kappa)                      # Eq. 7
-        elif rule.width == "std":
-            k = surrogate_width((u - u.mean()).square().mean().sqrt(), rule.v_th, rule.kappa)
-        else:
+        s = (u >= fire).to(wide) + 0 * (u - theta)                                 # Eq. 3; 0 * NaN: never swallowed
+        if rule.width == "fixed":
             k = torch.full_like(theta, rule.kappa)
+        else:                                                                      # Eq. 7, or the released code's
+            x = theta if rule.width == "threshold" else _mean((u - _mean(u)).square()).sqrt()
+            k = surrogate_width(x, rule.v_th, rule.kappa)
         trace.append((u.to(dtype), s.to(dtype), theta, fire, k))
     return tuple(torch.stack(column) for column in zip(*trace))
 
-
 def _lif_backward(ds, u, s, fire, k, tau, learned):
-    """dL/dS -> dL/dI [T, N], dL/dtau [] and, of a learned threshold, dL/dtheta [T], from the saved
-    potentials and spikes. k is a constant here, and theta unless learned; the reset is no constant."""
+    """dL/dS -> dL/dI [T, N], dL/dtau [] and, of a learned threshold, dL/dtheta [T], from the saved potentials and
+    spikes. k is a constant here, and theta unless learned; the reset is no constant."""
     wide = torch.promote_types(u.dtype, torch.float32)
     du, dtau = torch.zeros_like(u[0], dtype=wide), torch.zeros_like(tau)
     dcurrent, dtheta = [], []
@@ -128,7 +113,6 @@ def _lif_backward(ds, u, s, fire, k, tau, learned):
         if learned:
             dtheta.append(-dspike.sum())                        # dS/dtheta = -dS/dU
     return torch.stack(dcurrent[::-1]), dtau, torch.stack(dtheta[::-1]) if learned else None
-
 
 class _LIF(torch.autograd.Function):
     """The two above as one operation; keeps u and s, and nothing else of that size."""
@@ -146,58 +130,47 @@ class _LIF(torch.autograd.Function):
     def backward(ctx, ds, *_):
         return *_run(_lif_backward, ds, *ctx.saved_tensors, ctx.needs_input_grad[2]), None
 
-
 class LIF(nn.Module):
     """Leaky integrate-and-fire neurons, one layer, T timesteps. Eqs. 2-7 forward, 9-10 backward.
-
-    current [T, B, ...] -> spikes [T, B, ...] in the current's dtype. Each call starts from rest.
-
+    current [T, B, ...] -> spikes [T, B, ...] in the current's dtype; each call starts from rest.
     T           timesteps, >= 1
     tau         initial leak in (0, 1); trained as sigmoid(w) unless learn_tau=False
     v_th        initial threshold V_th, > 0
     kappa       base width of the surrogate, > 0
     f_c         firing control factor of Eq. 5, > 0: larger fires less
-    momentum    m of Eq. 6 in (0, 1], or None: no moving average, evaluation uses its batch's threshold
+    momentum    m of Eq. 6 in (0, 1], or None: no moving average, evaluation uses its own batch's threshold
     threshold   "true" and "estimated" (Eq. 5), "fixed" (v_th), "learned" (exp(a), one per layer)
-    width       "threshold" (Eq. 7), "fixed" (kappa), "std" (the authors' released code: Eq. 7 with
-                the batch's standard deviation in theta's place, in evaluation mode too)
+    width       "threshold" (Eq. 7), "fixed" (kappa), "std" (the authors' released code: Eq. 7 with the batch's
+                standard deviation in theta's place, in evaluation mode too)
 
-    The paper's arms as (threshold, width): vanilla ("fixed", "fixed"); AT ("true", "fixed");
-    TGO ("fixed", "threshold"), which fires at v_th while the width follows the threshold that Eq. 5
-    would have set; AT+TGO ("true", "threshold"), the default.
-
-    Buffers, alike in every arm: running_threshold [T], float32 or wider, and updates, how many
-    training batches it has averaged. Training fires at the batch's threshold, evaluation at the
-    running one. The threshold is floored at v_th/1000, so a silent layer stays silent. A layer whose
-    potentials are all equal and not 0 is a tie, mean + 0 against itself: whether it fires is
-    rounding. Where a threshold or a potential is not finite, the spikes are NaN.
-
-    Raises ValueError for an argument out of range, and for a current of the wrong T, an empty one,
-    or one that is not floating point. Differentiating twice is an error."""
+    The paper's arms as (threshold, width): vanilla ("fixed", "fixed"); AT ("true", "fixed"); TGO ("fixed",
+    "threshold"), which fires at v_th while the width follows the threshold Eq. 5 would have set; AT+TGO, the default.
+    Buffers, alike in every arm: running_threshold [T], float32 or wider, and updates, how many training batches it
+    has averaged. Training fires at the batch's threshold, evaluation at the running one. theta is floored at
+    v_th/1000, so a silent layer stays silent. A layer whose potentials are all equal and not 0 is a tie (mean + 0
+    against itself): whether it fires is rounding. Where theta or a potential is not finite, the spikes are NaN.
+    ValueError: an argument out of range; a current of the wrong T, empty or not floating point. Differentiating
+    twice is an error."""
 
     def __init__(self, T, *, tau=0.2, v_th=1.0, kappa=1.0, f_c=1.0, momentum=0.1,
                  threshold="true", width="threshold", learn_tau=True):
         super().__init__()
-        _require(isinstance(T, numbers.Integral) and T >= 1, "T", T, "a whole number >= 1")
-        _require(_real(tau) and 0 < tau < 1, "tau", tau, "a number between 0 and 1, both excluded")
-        for name, value in (("v_th", v_th), ("kappa", kappa), ("f_c", f_c)):
-            _require(_real(value) and 0 < value < math.inf, name, value, "a finite number > 0")
-        _require(momentum is None or _real(momentum) and 0 < momentum <= 1, "momentum", momentum,
-                 "a number > 0 and <= 1, or None")
-        for name, value, allowed in (("threshold", threshold, ("true", "estimated", "fixed", "learned")),
-                                     ("width", width, ("threshold", "std", "fixed"))):
-            _require(value in allowed, name, value, "one of " + ", ".join(map(repr, allowed)))
-        self.T, self.v_th, self.momentum = T, v_th, momentum
-        self.rule = Rule(threshold, width, v_th, kappa, f_c)
+        _whole_numbers(T=T)
+        for name, value, high in ("tau", tau, 1), ("v_th", v_th, math.inf), ("kappa", kappa, math.inf), ("f_c", f_c, math.inf):
+            _require(isinstance(value, numbers.Real) and 0 < value < high, name, value, f"a number > 0 and < {high}")
+        m_fits = momentum is None or isinstance(momentum, numbers.Real) and 0 < momentum <= 1
+        _require(m_fits, "momentum", momentum, "a number > 0 and <= 1, or None")
+        _require(threshold in THRESHOLDS, "threshold", threshold, f"one of {THRESHOLDS}")
+        _require(width in WIDTHS, "width", width, f"one of {WIDTHS}")
+        self.T, self.v_th, self.momentum, self.rule = T, v_th, momentum, Rule(threshold, width, v_th, kappa, f_c)
         # Eqs. 5 and 6 are computed only where something follows them
         self.adaptive = threshold in ("true", "estimated") or (threshold, width) == ("fixed", "threshold")
-        w, a = (torch.tensor(x, dtype=torch.get_default_dtype()) for x in (math.log(tau / (1 - tau)), math.log(v_th)))
-        for name, value, learned in (("w", w, learn_tau), ("a", a, threshold == "learned")):
+        for name, value, learned in ("w", math.log(tau / (1 - tau)), learn_tau), ("a", math.log(v_th), threshold == "learned"):
+            value = torch.tensor(value, dtype=torch.get_default_dtype())
             self.register_parameter(name, nn.Parameter(value)) if learned else self.register_buffer(name, value)
         self.register_buffer("running_threshold", torch.full((T,), float(v_th)))
         self.register_buffer("updates", torch.tensor(0))
-        self.figures = None           # a dict while `probe` watches this layer
-        self._unwarned = True
+        self.figures, self.seen, self._unwarned = None, 0, True   # figures: a dict while `probe` watches; seen: pictures
 
     def forward(self, current):
         if current.dim() < 2 or current.shape[0] != self.T:
@@ -206,49 +179,35 @@ class LIF(nn.Module):
             raise ValueError("LIF takes a floating-point current of at least one element, got "
                              f"{current.dtype} of shape {tuple(current.shape)}")
         wide = torch.promote_types(current.dtype, torch.float32)
-        tau = torch.sigmoid(self.w.to(wide))
-        batch = self.training or self.momentum is None
-        if self.adaptive and batch:       # this batch's own threshold
-            given = None if self.rule.threshold != "estimated" else (
-                estimated_threshold(tau.detach(), self.v_th, self.rule.f_c).expand(self.T))
-        elif self.adaptive:               # the one learned in training
+        tau, threshold = torch.sigmoid(self.w.to(wide)), self.rule.threshold
+        if not self.adaptive:
+            given = self.a.to(wide).exp().expand(self.T) if threshold == "learned" else (
+                torch.full_like(self.running_threshold, self.v_th))
+        elif not self.training and self.momentum is not None:     # the threshold of inference
             self._warn_if_never_updated()
             given = self.running_threshold
-        elif self.rule.threshold == "learned":
-            given = self.a.to(wide).exp().expand(self.T)
-        else:
-            given = torch.full_like(self.running_threshold, self.v_th)
-        flat, unflatten = _flatten(current)                                        # [T, N]
+        else:                                                     # this batch's own
+            given = None if threshold != "estimated" else (
+                estimated_threshold(tau.detach(), self.v_th, self.rule.f_c).expand(self.T))
+        flat, unflatten = _flatten(current)                                                              # [T, N]
         s, u, theta, fire, k = _LIF.apply(flat, tau, given, self.rule)
-        if self.adaptive and self.training and self.momentum is not None and not _recomputing():
-            self._average(theta)
+        # a forward pass inside a backward pass is torch.utils.checkpoint's second one: Eq. 6 has been applied
+        again = not torch.compiler.is_compiling() and torch._C._current_graph_task_id() != -1
+        if self.adaptive and self.training and self.momentum is not None and not again:
+            with torch.no_grad():
+                old, m, finite = self.running_threshold, self.momentum, theta.isfinite()
+                self.running_threshold.copy_(torch.where(finite, m * theta + (1 - m) * old, old))        # Eq. 6
+                self.updates += finite.all()
         if self.figures is not None:
-            self._observe(current.shape[1], u, s, theta, fire, k)
+            _observe(self, current.shape[1], u, s, theta, fire, k)
         return unflatten(s)
-
-    @torch.no_grad()
-    def _average(self, theta):
-        old, m = self.running_threshold, self.momentum
-        self.running_threshold.copy_(torch.where(theta.isfinite(), m * theta + (1 - m) * old, old))   # Eq. 6
-        self.updates += theta.isfinite().all()
 
     def _warn_if_never_updated(self):
         if self._unwarned and not torch.compiler.is_compiling() and not self.updates.is_meta:
             self._unwarned = False        # looked at once after construction or loading: it syncs
             if self.updates == 0:
-                warnings.warn("LIF evaluates thresholds that were never updated: train the network, load "
-                              "trained weights, or call calibrate(net, batches)", stacklevel=3)
-
-    @torch.no_grad()
-    def _observe(self, batch, u, s, theta, fire, k):
-        u, s = u.to(theta.dtype), s.to(theta.dtype)
-        new = dict(firing_rate=s.mean(1), threshold=fire, width=k, u_mean=u.mean(1), u_std=u.std(1, correction=0),
-                   gradient_available=(rectangle(u, fire[:, None], k[:, None]) > 0).to(theta.dtype).mean(1),
-                   floored=(theta <= FLOOR * self.v_th).to(theta.dtype))
-        seen = self.figures["pictures"] = self.figures.get("pictures", 0) + batch
-        for name, value in new.items():
-            old = self.figures.get(name, value)
-            self.figures[name] = old + (value - old) * (batch / seen)
+                warnings.warn("LIF evaluates thresholds that were never updated: train the network, load trained "
+                              "weights, or call calibrate(net, batches)", stacklevel=3)
 
     def _load_from_state_dict(self, *args):
         super()._load_from_state_dict(*args)
@@ -257,46 +216,17 @@ class LIF(nn.Module):
     def _apply(self, fn, recurse=True):
         kept = self.running_threshold
         super()._apply(fn, recurse)
-        if self.running_threshold.dtype in (torch.float16, torch.bfloat16):   # .half() must not round it
+        if self.running_threshold.dtype in (torch.float16, torch.bfloat16):       # .half() must not round it
             self.running_threshold = kept.to(self.running_threshold.device)
         return self
 
     def extra_repr(self):
-        return f"T={self.T}, " + ", ".join(f"{k}={v!r}" for k, v in self.rule._asdict().items()) + f", momentum={self.momentum}"
+        return ", ".join(f"{k}={v!r}" for k, v in dict(T=self.T, **self.rule._asdict(), momentum=self.momentum).items())
 
-
-class ReLU(nn.ReLU):
-    """In a neuron's place (`neuron=ReLU`, T=1): the iso-architecture ANN of the comparisons."""
-
-    def __init__(self, T):
-        super().__init__()
-
-
-def _require(ok, name, value, allowed):
-    if not ok:
-        raise ValueError(f"{name}={value!r}: must be {allowed}")
-
-
-def _real(value):
-    return isinstance(value, numbers.Real)
-
-
-def _recomputing():
-    """A forward pass inside a backward pass is torch.utils.checkpoint's second one: Eq. 6 has been applied."""
-    return not torch.compiler.is_compiling() and torch._C._current_graph_task_id() != -1
-
-
-def _flatten(x):
-    """[T, ...] -> [T, N] with each timestep's elements in the order they have in memory (a neuron
-    treats them alike), so that channels-last costs no copy; and the function that undoes it."""
-    rest = range(1, x.dim())
-    order = [0, *(rest if torch.compiler.is_compiling() else sorted(rest, key=x.stride, reverse=True))]
-    x = x.permute(order)
-    return x.flatten(1), lambda y: y.unflatten(1, x.shape[1:]).permute([order.index(d) for d in range(len(order))])
-
-#############################################
-#         4. Networks, Tables 4, 5          #
-#############################################
+########## 4. Networks, Tables 4 and 5 ####################################################################
+def ReLU(T):
+    """In a neuron's place (`neuron=ReLU`, with T=1): the iso-architecture ANN of the comparisons."""
+    return nn.ReLU()
 
 class _Fold(nn.Sequential):
     """Layers without time, applied to [T*B, ...]."""
@@ -304,185 +234,149 @@ class _Fold(nn.Sequential):
     def forward(self, x):
         return super().forward(x.flatten(0, 1)).unflatten(0, x.shape[:2])
 
-
 def _layer(weights, norm, neuron):
-    """weights, batch norm over time and batch (tdBN, alpha = 1: scaled to N(0, v_th^2)), neuron."""
+    """Weights, batch norm over time and batch (tdBN, alpha = 1: scaled to N(0, v_th^2)), neuron."""
     nn.init.constant_(norm.weight, getattr(neuron, "v_th", 1.0))
-    return nn.Sequential(OrderedDict(current=_Fold(weights, norm), neuron=neuron))      # Eq. 1, then Eqs. 2-3
-
+    return nn.Sequential(OrderedDict(current=_Fold(weights, norm), neuron=neuron))                       # Eq. 1; Eqs. 2-3
 
 def _conv(cin, cout, neuron, kernel=3, stride=1):
     conv = nn.Conv2d(cin, cout, kernel, stride, kernel // 2, bias=False)
     nn.init.kaiming_normal_(conv.weight, mode="fan_out", nonlinearity="relu")
     return _layer(conv, nn.BatchNorm2d(cout), neuron)
 
-
 class _SEW(nn.Module):
     """Spike-element-wise residual block (Fang et al. 2021a): the sum is taken after the spikes."""
 
-    def __init__(self, cin, cout, stride, neuron):
+    def __init__(self, cin, cout, stride, new):
         super().__init__()
-        self.conv1, self.conv2 = _conv(cin, cout, neuron(), stride=stride), _conv(cout, cout, neuron())
-        self.skip = nn.Identity() if stride == 1 and cin == cout else _conv(cin, cout, neuron(), 1, stride)
+        self.conv1, self.conv2 = _conv(cin, cout, new(), stride=stride), _conv(cout, cout, new())
+        self.skip = nn.Identity() if stride == 1 and cin == cout else _conv(cin, cout, new(), 1, stride)
 
     def forward(self, x):
         return self.conv2(self.conv1(x)) + self.skip(x)
 
-
 class _Network(nn.Sequential):
-    """Layers on [T, B, ...], after what repeats a still picture and checks the input."""
+    """Layers on [T, B, ...], after what checks the input and repeats a still picture."""
 
-    def __init__(self, T, in_channels, side, **layers):
+    def __init__(self, T, in_channels, side, layers):
         super().__init__(OrderedDict(layers))
         self.T, self.in_channels, self.side = T, in_channels, side
 
     def forward(self, x):
         if x.dim() == 4:
-            x = x.expand(self.T, *x.shape)                                         # [T, B, C, H, W]
-        if (x.dim() != 5 or x.shape[0] != self.T or x.shape[2] != self.in_channels or not x.is_floating_point()
-                or self.side and (x.shape[3] // 16, x.shape[4] // 16) != (self.side // 16,) * 2):
-            side = f"{self.side}, {self.side}" if self.side else "H, W"
-            raise ValueError(f"this network takes floating-point [B, {self.in_channels}, {side}] or [T={self.T}, B, "
-                             f"{self.in_channels}, {side}], got {x.dtype} of shape {tuple(x.shape)}")
-        return super().forward(x)                                                  # [T, B, classes]
+            x = x.expand(self.T, *x.shape)                                                               # [T, B, C, H, W]
+        fits = x.dim() == 5 and x.is_floating_point() and x.shape[0] == self.T and x.shape[2] == self.in_channels
+        if not fits or self.side and not (x.shape[3] // 16 == x.shape[4] // 16 == self.side // 16):
+            shape = f"B, {self.in_channels}, " + (f"{self.side}, {self.side}" if self.side else "H, W")
+            raise ValueError(f"this network takes floating-point [{shape}] or [T={self.T}, {shape}], "
+                             f"got {x.dtype} of shape {tuple(x.shape)}")
+        return super().forward(x)                                                                        # [T, B, classes]
 
-
-def _check_sizes(**sizes):
-    for name, value in sizes.items():
-        _require(isinstance(value, numbers.Integral) and value >= 1, name, value, "a whole number >= 1")
-
-
-def _stage(cin, cout, blocks, stride, neuron):
-    return nn.Sequential(*(_SEW(cout if i else cin, cout, 1 if i else stride, neuron) for i in range(blocks)))
-
-
-def _trunk(c, T, in_channels, neuron):
-    """Table 4 without its classifier: [T, B, in_channels, H, W] -> [T, B, 4c]."""
-    return dict(stem=_conv(in_channels, c, neuron()),
-                stage1=_stage(c, c, 3, 1, neuron),
-                stage2=_stage(c, 2 * c, 3, 2, neuron),
-                stage3=_stage(2 * c, 4 * c, 2, 2, neuron),
-                pool=_Fold(nn.AdaptiveAvgPool2d(1), nn.Flatten()))
-
+def _resnet(num_classes, T, in_channels, channels, neuron, widths, blocks, hidden=None, stem="cifar"):
+    """Stem, stages of SEW blocks (each but the first begins with stride 2), pool, classes."""
+    _whole_numbers(num_classes=num_classes, T=T, in_channels=in_channels, channels=channels)
+    widths = [int(width * channels) for width in widths]
+    layers = dict(stem=_conv(in_channels, widths[0], neuron(T), *((3, 1) if stem == "cifar" else (7, 2))))
+    if stem == "imagenet":
+        layers["stem"].current.append(nn.AvgPool2d(2))            # before the neuron: the blocks add up whole spikes
+    for i, (cin, cout, n) in enumerate(zip([widths[0], *widths], widths, blocks)):
+        layers[f"stage{i + 1}"] = nn.Sequential(*(
+            _SEW(cout if j else cin, cout, 1 if j or not i else 2, lambda: neuron(T)) for j in range(n)))
+    layers["pool"] = _Fold(nn.AdaptiveAvgPool2d(1), nn.Flatten())
+    if hidden:
+        layers["hidden"] = _layer(nn.Linear(cout, hidden, bias=False), nn.BatchNorm1d(hidden), neuron(T))
+    return _Network(T, in_channels, None, layers | dict(classes=_Fold(nn.Linear(hidden or cout, num_classes, bias=False))))
 
 def resnet19(num_classes=10, T=2, in_channels=3, channels=128, neuron=LIF):
-    """ResNet-19 of Table 4 with SEW blocks (3, 3 and 2 of them): [B, C, H, W], the same picture at
-    every timestep, or [T, B, C, H, W] -> logits [T, B, num_classes]; average them with `readout`.
-    `channels` is the first stage's width; the 256-wide layer before the classes does not change
-    with it. `neuron(T)` is called once per layer. Raises ValueError for sizes below 1."""
-    _check_sizes(num_classes=num_classes, T=T, in_channels=in_channels, channels=channels)
-    return _Network(T, in_channels, None, **_trunk(channels, T, in_channels, lambda: neuron(T)),
-                    hidden=_layer(nn.Linear(4 * channels, 256, bias=False), nn.BatchNorm1d(256), neuron(T)),
-                    classes=_Fold(nn.Linear(256, num_classes, bias=False)))
-
+    """ResNet-19 of Table 4 with SEW blocks, 3, 3 and 2 of them: [B, C, H, W], the same picture at every timestep, or
+    [T, B, C, H, W] -> logits [T, B, num_classes]; `readout` averages them. `channels` is the first stage's width; the
+    hidden layer is 256 wide whatever it is. `neuron(T)` is called once per layer. ValueError for sizes below 1."""
+    return _resnet(num_classes, T, in_channels, channels, neuron, (1, 2, 4), (3, 3, 2), hidden=256)
 
 def resnet18(num_classes=10, T=2, in_channels=3, channels=128, neuron=LIF, stem="cifar"):
-    """ResNet-18 of Table 4: `resnet19` without the 256-wide layer. stem="imagenet" is the standard
-    form for 224x224 instead, which the paper does not spell out: 7x7 convolution of stride 2, batch
-    norm, 2x2 average pool, neuron; then four stages of two blocks, channels/2 (64) to 4 channels
-    (512) wide. Input, output and errors as in `resnet19`."""
-    _check_sizes(num_classes=num_classes, T=T, in_channels=in_channels, channels=channels)
+    """ResNet-18 of Table 4: `resnet19` without the hidden layer. stem="imagenet" is the standard form for 224x224, which
+    the paper does not spell out: 7x7 convolution of stride 2, batch norm, 2x2 average pool, neuron; four stages of two
+    blocks, channels/2 (64) to 4 channels (512) wide. Input, output and errors as in `resnet19`."""
     _require(stem in ("cifar", "imagenet"), "stem", stem, "'cifar' or 'imagenet'")
-    new = lambda: neuron(T)                                                        # noqa: E731
-    layers = _trunk(channels, T, in_channels, new)
-    if stem == "imagenet":
-        _require(channels % 2 == 0, "channels", channels, "even for stem='imagenet', whose first stage has half of them")
-        widths = [channels // 2, channels // 2, channels, 2 * channels, 4 * channels]
-        layers = dict(stem=_conv(in_channels, widths[0], new(), 7, 2),
-                      **{f"stage{i}": _stage(widths[i - 1], widths[i], 2, 1 if i == 1 else 2, new) for i in range(1, 5)},
-                      pool=layers["pool"])
-        layers["stem"].current.append(nn.AvgPool2d(2))    # before the neuron, so that the blocks add up whole spikes
-    return _Network(T, in_channels, None, **layers, classes=_Fold(nn.Linear(4 * channels, num_classes, bias=False)))
-
+    _require(stem == "cifar" or channels % 2 == 0, "channels", channels, "even for stem='imagenet'")
+    widths, blocks = ((1, 2, 4), (3, 3, 2)) if stem == "cifar" else ((0.5, 1, 2, 4), (2, 2, 2, 2))
+    return _resnet(num_classes, T, in_channels, channels, neuron, widths, blocks, stem=stem)
 
 def vggsnn(num_classes=10, T=10, in_channels=2, channels=64, size=48, neuron=LIF):
-    """VGGSNN of Table 5: [T, B, C, size, size], or [B, C, size, size] -> logits [T, B, num_classes].
-    `size` is the input's side, at least 16: four 2x2 pools leave size // 16, cropping the rest as
-    PyTorch's pools do. Errors as in `resnet19`."""
-    _check_sizes(num_classes=num_classes, T=T, in_channels=in_channels, channels=channels)
+    """VGGSNN of Table 5: [T, B, C, size, size], or [B, C, size, size] -> logits [T, B, num_classes]. `size`, at least
+    16, is the input's side: four 2x2 pools leave size // 16, cropping the rest as PyTorch does. Errors as in `resnet19`."""
+    _whole_numbers(num_classes=num_classes, T=T, in_channels=in_channels, channels=channels)
     _require(isinstance(size, numbers.Integral) and size >= 16, "size", size, "a whole number >= 16")
-    layers, cin = OrderedDict(), in_channels
+    layers, cin = {}, in_channels
     for i, (width, pool) in enumerate(((1, 0), (2, 1), (4, 0), (4, 1), (8, 0), (8, 1), (8, 0), (8, 1)), 1):
-        layers[f"conv{i}"] = _conv(cin, width * channels, neuron(T))
-        cin = width * channels
+        layers[f"conv{i}"], cin = _conv(cin, width * channels, neuron(T)), width * channels
         if pool:
             layers[f"pool{i}"] = _Fold(nn.AvgPool2d(2))
-    classes = nn.Linear(cin * (size // 16) ** 2, num_classes, bias=False)
-    return _Network(T, in_channels, size, **layers, classes=_Fold(nn.Flatten(), classes))
+    layers["classes"] = _Fold(nn.Flatten(), nn.Linear(cin * (size // 16) ** 2, num_classes, bias=False))
+    return _Network(T, in_channels, size, layers)
 
-#############################################
-#                 5. Losses                 #
-#############################################
-
+########## 5. Losses ######################################################################################
 def readout(logits):
-    """Eq. 8: logits [T, B, classes] -> [B, classes], the output layer's potential, averaged over time."""
+    """Eq. 8: logits [T, B, classes] -> [B, classes], the output layer's potential averaged over time."""
     return logits.mean(0)
 
-
 def tet_loss(logits, labels, phi=1.0, lam=1e-3, label_smoothing=0.0):
-    """Temporal efficient training (Deng et al. 2022): (1 - lam) * mean over t of the cross-entropy at
-    t, plus lam * the mean square of logits - phi. logits [T, B, classes], labels [B] -> scalar. The
-    defaults are those of its authors' CIFAR10-DVS trainer."""
+    """Temporal efficient training (Deng et al. 2022): (1 - lam) * mean over t of the cross-entropy at t, plus lam * the
+    mean square of logits - phi. logits [T, B, classes], labels [B] -> scalar. Defaults: its CIFAR10-DVS trainer's."""
     ce = F.cross_entropy(logits.flatten(0, 1), labels.repeat(len(logits)), label_smoothing=label_smoothing)
     return (1 - lam) * ce + lam * (logits - phi).square().mean()
 
-#############################################
-#       6. Probe, energy, calibration       #
-#############################################
-
+########## 6. Probe, energy, calibration ##################################################################
 @contextlib.contextmanager
 def probe(net):
-    """Watch every LIF of `net` while the context is open:
-
-        with probe(net) as figures:
-            net(pictures)
-        figures["stage1.0.conv1.neuron"]["firing_rate"]        # tensor [T]
-
-    Per layer, in the order of net.named_modules(), and timestep: firing_rate (of the LIF's own
-    output), gradient_available (share of neurons inside the surrogate's window, Fig. 11), threshold
-    and width as used, u_mean, u_std (population), floored (whether theta's floor acted), each a
-    tensor [T]; and pictures, how many were seen. Several forward passes are averaged, weighted by
-    their batch sizes. No spike tensor is kept. Probe the network itself, not its compiled wrapper."""
+    """Watch every LIF: `with probe(net) as figures: net(pictures)`, then figures["stem.neuron"]["firing_rate"] is [T].
+    Per layer, in the order of net.named_modules(), and timestep: firing_rate (of the LIF's own output), gradient_available
+    (share of neurons in the surrogate's window, Fig. 11), threshold and width as used, u_mean, u_std (population), floored
+    (whether theta's floor acted). Several forward passes are averaged, weighted by batch size. No spike tensor is kept.
+    Probe the network itself, not its compiled wrapper."""
     layers = {name: layer for name, layer in net.named_modules() if isinstance(layer, LIF)}
-    before = [layer.figures for layer in layers.values()]
+    before = [(layer.figures, layer.seen) for layer in layers.values()]
     for layer in layers.values():
-        layer.figures = {}
+        layer.figures, layer.seen = {}, 0
     try:
         yield {name: layer.figures for name, layer in layers.items()}
     finally:
-        for layer, figures in zip(layers.values(), before):
-            layer.figures = figures
+        for layer, old in zip(layers.values(), before):
+            layer.figures, layer.seen = old
 
-
-MAC_PJ, AC_PJ = 4.6, 0.9      # a multiply-accumulate and an accumulate, 45 nm (Horowitz 2014)
-
+@torch.no_grad()
+def _observe(layer, batch, u, s, theta, fire, k):
+    u, s = u.to(theta.dtype), s.to(theta.dtype)
+    inside = rectangle(u, fire[:, None], k[:, None]) > 0
+    new = dict(firing_rate=s.mean(1), gradient_available=inside.to(u.dtype).mean(1), threshold=fire, width=k,
+               u_mean=u.mean(1), u_std=u.std(1, correction=0), floored=(theta <= FLOOR * layer.v_th).to(u.dtype))
+    layer.seen += batch
+    for name, value in new.items():
+        old = layer.figures.get(name, value)
+        layer.figures[name] = old + (value - old) * (batch / layer.seen)
 
 def energy(net, x):
-    """Operations and energy of inference, per picture of `x` (the network's input, [B, ...] or
-    [T, B, ...]), counted in evaluation mode; the mode is restored. Convolutions and linear layers
-    count; batch norm folds into them, and pools are left out, as in the paper. A dict of floats:
-
-    mac, ac_paper, mj_paper        appendix C: a layer's firing rate x T x its operations are
-        accumulates; the first layer and the last, which no neuron follows, are multiply-accumulates
-    mac_counted, ac_counted, mj_counted    by what arrives: inputs that are all whole numbers >= 0 are
-        accumulates, each as many as the spikes it adds up (a SEW sum of 3 is three); everything else,
-        pooled spikes for one, and the first layer are multiply-accumulates
-    mac_ann, mj_ann                the iso-architecture ANN: each operation once, all MAC
-    mj: millijoule, at 4.6 pJ a MAC and 0.9 pJ an AC."""
+    """Operations and energy of inference per picture of `x`, the network's input; in evaluation mode, which is then
+    restored. Convolutions and linear layers count; batch norm folds into them, pools are left out, as in the paper.
+    A dict of floats:
+    mac, ac_paper, mj_paper       appendix C: a layer's firing rate x T x its operations are accumulates; the first layer
+        and the last, which no neuron follows, are multiply-accumulates
+    mac_counted, ac_counted, mj_counted       by what arrives: whole numbers >= 0 are accumulates, as many as the spikes
+        they add up (a SEW sum of 3 is three); all else, pooled spikes for one, and the first layer are MACs
+    mac_ann, mj_ann               the iso-architecture ANN: each operation once, all MACs"""
     layers, batch, was_training = [], x.shape[0 if x.dim() == 4 else 1], net.training
 
     def weights_ran(module, inputs, output):
-        x, = inputs                                                                # [T*B, ...]
-        ops = output.numel() * module.weight[0].numel() / batch                    # of T timesteps
-        spikes = bool(((x >= 0) & (x == x.round())).all())
-        arriving = x.double().mean().item() if spikes and layers else None
-        layers.append(dict(ops=ops, T=len(x) // batch, arriving=arriving, rate=None))
+        x, = inputs                                                                                      # [T*B, ...]
+        spikes = len(layers) > 0 and bool(((x >= 0) & (x == x.round())).all())
+        layers.append(dict(ops=output.numel() * module.weight[0].numel() / batch, T=len(x) // batch,     # ops of all T
+                           arriving=x.double().mean().item() if spikes else None, rate=None))
 
     def neuron_ran(module, inputs, s):
-        layers[-1]["rate"] = s.double().mean().item()
+        layers[-1]["rate"] = s.double().mean().item() if len(layers) > 1 else None
 
-    hooks = [m.register_forward_hook(weights_ran) for m in net.modules() if isinstance(m, (nn.Conv2d, nn.Linear))]
-    hooks += [m.register_forward_hook(neuron_ran) for m in net.modules() if isinstance(m, LIF)]
+    hooks = [m.register_forward_hook(weights_ran if isinstance(m, (nn.Conv2d, nn.Linear)) else neuron_ran)
+             for m in net.modules() if isinstance(m, (nn.Conv2d, nn.Linear, LIF))]
     try:
         with torch.no_grad():
             net.eval()(x)
@@ -490,45 +384,37 @@ def energy(net, x):
         net.train(was_training)
         for hook in hooks:
             hook.remove()
-    layers[0]["rate"] = None                                                       # pictures arrive, not spikes
-    count = dict(mac=0.0, ac_paper=0.0, mac_counted=0.0, ac_counted=0.0, mac_ann=0.0)
+    count = dict(mac=0.0, ac_paper=0.0, mac_counted=0.0, ac_counted=0.0, mac_ann=sum(i["ops"] / i["T"] for i in layers))
     for layer in layers:
-        for mac, ac, rate in (("mac", "ac_paper", layer["rate"]), ("mac_counted", "ac_counted", layer["arriving"])):
+        for mac, ac, rate in ("mac", "ac_paper", layer["rate"]), ("mac_counted", "ac_counted", layer["arriving"]):
             count[mac if rate is None else ac] += layer["ops"] * (1 if rate is None else rate)
-        count["mac_ann"] += layer["ops"] / layer["T"]
-    return count | dict(mj_paper=millijoule(count["mac"], count["ac_paper"]),
-                        mj_counted=millijoule(count["mac_counted"], count["ac_counted"]),
-                        mj_ann=millijoule(count["mac_ann"], 0))
-
+    return count | dict(mj_paper=millijoule(count["mac"], count["ac_paper"]), mj_ann=millijoule(count["mac_ann"], 0),
+                        mj_counted=millijoule(count["mac_counted"], count["ac_counted"]))
 
 def millijoule(mac, ac):
-    """Energy of `mac` multiply-accumulates and `ac` accumulates in mJ (appendix C)."""
-    return (mac * MAC_PJ + ac * AC_PJ) * 1e-9
-
+    """Energy in mJ: 4.6 pJ a multiply-accumulate, 0.9 pJ an accumulate (45 nm, Horowitz 2014; appendix C)."""
+    return (mac * 4.6 + ac * 0.9) * 1e-9
 
 @torch.no_grad()
 def calibrate(net, batches):
-    """Running thresholds (Eq. 6) and batch-norm statistics of `net` anew, each the plain mean over
-    `batches`, an iterable of inputs or of (input, label) tuples, moved to the network's device. Runs
-    in training mode without gradients and restores the mode. No batch at all, or a statistic that
-    comes out not finite: ValueError; on any error the buffers are as they were."""
+    """Running thresholds (Eq. 6) and batch-norm statistics of `net` anew, each the plain mean over `batches`, an iterable
+    of inputs or of (input, label), moved to the network's device; in training mode without gradients, the modes restored.
+    ValueError for no batch, or a statistic that comes out not finite; on any error the buffers are as they were."""
     lifs = [m for m in net.modules() if isinstance(m, LIF) and m.momentum is not None]
     norms = [m for m in net.modules() if isinstance(m, nn.modules.batchnorm._BatchNorm) and m.track_running_stats]
-    modes = {m: m.training for m in net.modules()}
-    momenta = {m: m.momentum for m in lifs + norms}
-    before = [(buffer, buffer.clone()) for buffer in net.buffers()]
-    device, seen = before[0][0].device, 0
+    modes, momenta = [(m, m.training) for m in net.modules()], [(m, m.momentum) for m in lifs + norms]
+    before, seen = [(buffer, buffer.clone()) for buffer in net.buffers()], 0
     try:
         net.train()
         for norm in norms:
             norm.reset_running_stats()
-            norm.momentum = None                           # PyTorch's cumulative mean
+            norm.momentum = None                                  # PyTorch's cumulative mean
         for lif in lifs:
             lif.updates.zero_()
         for seen, batch in enumerate(batches, 1):
             for lif in lifs:
                 lif.momentum = 1 / seen
-            net((batch[0] if isinstance(batch, (tuple, list)) else batch).to(device))
+            net((batch[0] if isinstance(batch, (tuple, list)) else batch).to(before[0][0].device))
         _require(seen > 0, "batches", batches, "at least one batch")
         for name, buffer in net.named_buffers():
             if not buffer.isfinite().all():
@@ -538,42 +424,377 @@ def calibrate(net, batches):
             buffer.copy_(old)
         raise
     finally:
-        for module, mode in modes.items():
+        for module, mode in modes:
             module.training = mode
-        for module, momentum in momenta.items():
+        for module, momentum in momenta:
             module.momentum = momentum
 
-#############################################
-#               7. Compilation              #
-#############################################
-
+########## 7. Compilation, and what the neuron leans on ###################################################
 _compiled = {}      # eager function -> compiled function, empty unless asked for
-
+_synced = False     # set while `fit` trains with --sync-stats
 
 def compile_neurons(enabled=True):
-    """Run every LIF's forward and backward through torch.compile, in the whole process, or no longer.
-    Layers are flattened to [T, N] with N dynamic: one graph for each T, not for each layer size.
-    Rounding differs from eager mode, so of spikes a few in a million may. Where there is no compiler,
-    the first call warns once and everything goes on in eager mode. Inside torch.compile(net) this
-    changes nothing."""
+    """Run every LIF's forward and backward through torch.compile, in the whole process, or no longer. Layers are flattened
+    to [T, N] with N dynamic: one graph for each T, not for each layer size. Rounding differs from eager mode, so of spikes
+    a few in a million may. Where there is no compiler, the first call warns once and everything goes on in eager mode.
+    Inside torch.compile(net) this changes nothing."""
     _compiled.clear()
     if enabled:
         # T, dtype, arm and mode each make a graph; the limit is there to catch graphs without end
         torch._dynamo.config.recompile_limit = max(64, torch._dynamo.config.recompile_limit)
         _compiled.update((f, torch.compile(f, fullgraph=True)) for f in (_lif_forward, _lif_backward))
 
-
 def _run(function, *args):
-    if torch.compiler.is_compiling() or function not in _compiled:
+    if torch.compiler.is_compiling() or function not in _compiled or _synced:
         return function(*args)
-    # what torch.compile would guard on and thus compile again for: views, strides, requires_grad
+    # views, strides and requires_grad are guarded on: each change of theirs would be compiled for
     args = [x.data.contiguous() if isinstance(x, torch.Tensor) else x for x in args]
-    for x in args:
-        if isinstance(x, torch.Tensor) and x.dim() == 2 and x.shape[1] > 1:
-            torch._dynamo.mark_dynamic(x, 1)
+    for x in (x for x in args if isinstance(x, torch.Tensor) and x.dim() == 2 and x.shape[1] > 1):
+        torch._dynamo.mark_dynamic(x, 1)
     try:
         return _compiled[function](*args)
     except torch._dynamo.exc.TorchDynamoException as error:
         _compiled.clear()
         warnings.warn(f"neurons run in eager mode, torch.compile failed: {str(error).splitlines()[0]}", stacklevel=2)
         return function(*args)
+
+def _mean(x):
+    """The mean over this batch or, with --sync-stats, over the equal shares of it that the processes hold."""
+    mean = x.mean()
+    if _synced:
+        torch.distributed.all_reduce(mean)
+        mean /= torch.distributed.get_world_size()
+    return mean
+
+def _flatten(x):
+    """[T, ...] -> [T, N], each timestep's elements in the order they have in memory (a neuron treats them alike), so that
+    channels-last costs no copy; and the function that undoes it."""
+    rest = range(1, x.dim())
+    order = [0, *(rest if torch.compiler.is_compiling() else sorted(rest, key=x.stride, reverse=True))]
+    x = x.permute(order)
+    return x.flatten(1), lambda y: y.unflatten(1, x.shape[1:]).permute([order.index(d) for d in range(len(order))])
+
+def _require(ok, name, value, allowed):
+    if not ok:
+        raise ValueError(f"{name}={value!r}: must be {allowed}")
+
+def _whole_numbers(**values):
+    for name, value in values.items():
+        _require(isinstance(value, numbers.Integral) and value >= 1, name, value, "a whole number >= 1")
+
+########## 8. Settings and command line ###################################################################
+def setting(default, text, **more):
+    """A field of `Config`: default, what --help says (with the paper's value), choices= or least=."""
+    return dataclasses.field(default=default, metadata=dict(text=text, **more))
+
+@dataclasses.dataclass
+class Config:
+    """The settings of a run; also its command line (batch_size is --batch-size) and what its checkpoints store."""
+    data: str = setting("data", "folder of the data set")
+    dataset: str = setting("cifar10", "which data set")
+    arch: str = setting("resnet19", "network", choices=("resnet18", "resnet19", "vggsnn"))
+    channels: int = setting(128, "width of the first stage (paper: 128; VGGSNN 64)", least=1)
+    T: int = setting(2, "timesteps (paper: 2; ImageNet 4, CIFAR10-DVS 10)", least=1)
+    threshold: str = setting("true", "the LIF's rule (paper: true)", choices=THRESHOLDS)
+    width: str = setting("threshold", "the surrogate's rule (paper: threshold)", choices=WIDTHS)
+    f_c: float = setting(1.0, "firing control factor of Eq. 5 (paper: 1.0, and 1.2 to save energy)")
+    momentum: float | None = setting(0.1, "m of Eq. 6, or none: no moving average (paper: 0.1)")
+    tau: float = setting(0.2, "initial leak (paper: 0.2)")
+    v_th: float = setting(1.0, "initial threshold (paper: 1.0)")
+    kappa: float = setting(1.0, "base width of the surrogate (paper: 1)")
+    bn_scale: float | None = setting(None, "initial weight of every batch norm; none: v_th (paper: v_th)", least=0)
+    epochs: int = setting(400, "length of the schedule (paper: 400)", least=1)
+    stop_after: int | None = setting(None, "end cleanly after this many epochs, schedule unchanged", least=1)
+    batch_size: int = setting(100, "samples a step, over all processes (paper: 100; ImageNet 32, CIFAR10-DVS 50)", least=1)
+    lr: float = setting(0.1, "initial learning rate, cosine to 0 (paper: 0.1)", least=0)
+    weight_decay: float = setting(1e-4, "on every parameter (paper: 1e-4)", least=0)
+    label_smoothing: float = setting(0.1, "of the cross-entropy (paper: not stated; its released code 0.1)", least=0)
+    seed: int = setting(0, "of weights, order and augmentation (paper: five seeds, not stated)", least=0)
+    device: str = setting("auto", "cpu, cuda, cuda:1, ...; auto: a GPU where there is one (paper: RTX 4090)")
+    amp: str = setting("off", "mixed precision (paper: not stated)", choices=("off", "bf16", "fp16"))
+    compile: bool | None = setting(None, "neurons through torch.compile; none: on a GPU only (paper: not stated)")
+    workers: int = setting(0, "processes that prepare batches; results do not depend on it", least=0)
+    out: str | None = setting(None, "folder to write to; none: runs/DATASET-ARCH-THRESHOLD-WIDTH-SEED")
+    resume: str | None = setting(None, "go on from this checkpoint or run folder, with its settings")
+    eval: str | None = setting(None, "only test this checkpoint, or a run folder's last.pt, with its settings")
+    save_every: int | None = setting(None, "write last.pt every so many steps as well as after each epoch", least=1)
+    limit_train: int | None = setting(None, "train on so many samples, drawn by the seed", least=1)
+    limit_test: int | None = setting(None, "test on so many samples, drawn by the seed", least=1)
+    sync_stats: bool = setting(False, "thresholds and batch norm see the batch of all processes (paper: one GPU's)")
+    plot: bool = setting(False, "write curves.png at the end (needs matplotlib)")
+    demo: bool = setting(False, "no download, no GPU, minutes: arms side by side and a table")
+
+FREE = dict(resume={"out", "resume", "stop_after", "workers", "plot"},      # what may differ from the checkpoint's
+            eval={"data", "eval", "device", "amp", "compile", "workers", "batch_size", "limit_test", "skip_bad", "cache"})
+
+def parse(cls, description, argv=None):
+    """Command line -> settings, an instance of `cls`, and the checkpoint that --resume or --eval names, or None.
+    Raises ValueError for settings that no run can have; unknown or misspelt flags end the process, exit code 2."""
+    parser = argparse.ArgumentParser(description=description, allow_abbrev=False)
+    parser.error = lambda message: parser.exit(2, f"{parser.prog}: {message}\n")
+    for field in dataclasses.fields(cls):
+        kind, *optional = typing.get_args(field.type) or (field.type,)
+        convert = partial(_or_none, kind) if optional else kind
+        choices = field.metadata.get("choices")
+        more = dict(action=argparse.BooleanOptionalAction) if kind is bool else dict(type=convert, choices=choices)
+        text = f"{field.metadata['text']} [{'none' if field.default is None else field.default}]".replace("%", "%%")
+        parser.add_argument(_flag(field.name), dest=field.name, default=argparse.SUPPRESS, help=text, **more)
+    given, stored, checkpoint = vars(parser.parse_args(argv)), {}, None
+    source = given.get("resume") or given.get("eval")
+    if source:
+        _require(not (given.get("resume") and given.get("eval")), "--eval", given.get("eval"), "given without --resume")
+        checkpoint = load_checkpoint(source)
+        once = {"resume", "eval", "stop_after", "plot"}
+        stored = {k: v for k, v in checkpoint["config"].items() if k not in once}
+        stored["out"] = source if os.path.isdir(source) else os.path.dirname(source) or "."
+        for name, value in given.items():
+            if name not in FREE["resume" if "resume" in given else "eval"] and value != stored.get(name, value):
+                raise ValueError(f"{_flag(name)} {value}: the run of {source} has {stored[name]}")
+        if stored.keys() | once != {field.name for field in dataclasses.fields(cls)}:
+            raise ValueError(f"{source} is of another script or version; its data set is {stored.get('dataset')}")
+    preset = getattr(cls, "PRESETS", {}).get("demo" if given.get("demo") else given.get("dataset"), {})
+    config = cls(**preset | stored | given)
+    for field in dataclasses.fields(cls):
+        value, least = getattr(config, field.name), field.metadata.get("least")
+        if None not in (value, least) and not least <= value < math.inf:
+            raise ValueError(f"{_flag(field.name)} {value}: must be a finite number >= {least}")
+    return config, checkpoint
+
+def _or_none(kind, text):
+    try:
+        return None if text.lower() == "none" else kind(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(f"invalid {kind.__name__} value: {text!r}") from error
+
+def _flag(name):
+    return "--" + name.replace("_", "-")
+
+@contextlib.contextmanager
+def one_line_errors():
+    """In scripts: bad input and full disks end in one line on stderr and exit code 2."""
+    try:
+        yield
+    except (ValueError, OSError) as error:
+        sys.exit(print(f"{sys.argv[0]}: {' '.join(str(error).split())}", file=sys.stderr) or 2)
+
+########## 9. Training ####################################################################################
+def build(config, classes, shape):
+    """The network of `config` for inputs (C, H, W), channels-last, which about halves a convolution's time on a CPU."""
+    neuron = partial(LIF, tau=config.tau, v_th=config.v_th, kappa=config.kappa, f_c=config.f_c, momentum=config.momentum,
+                     threshold=config.threshold, width=config.width)
+    stem = "imagenet" if config.dataset == "imagenet" else "cifar"
+    arch = dict(resnet19=resnet19, resnet18=partial(resnet18, stem=stem), vggsnn=partial(vggsnn, size=shape[1]))[config.arch]
+    net = arch(classes, config.T, shape[0], config.channels, neuron=neuron)
+    for module in net.modules():
+        if config.bn_scale is not None and isinstance(module, nn.modules.batchnorm._BatchNorm):
+            nn.init.constant_(module.weight, config.bn_scale)
+    return net.to(memory_format=torch.channels_last)
+
+def sample_seed(*key):
+    """A 63-bit seed from (seed, epoch, sample), for augmentation that neither order nor worker count can change."""
+    return int.from_bytes(hashlib.blake2b(repr(key).encode(), digest_size=8).digest(), "big") >> 1
+
+def load_checkpoint(path):
+    """A checkpoint, or a run folder's last.pt, as a dict; code in it is not run. ValueError if it is none."""
+    path = pathlib.Path(path)
+    path = path / "last.pt" if path.is_dir() else path
+    try:
+        checkpoint = torch.load(path, map_location="cpu", weights_only=True)
+        checkpoint["model"], checkpoint["config"]["arch"], checkpoint["facts"]["classes"]
+    except OSError:
+        raise
+    except Exception as error:      # whatever unpickling damaged bytes may raise
+        raise ValueError(f"{path} is no checkpoint of this program: {type(error).__name__}: {str(error)[:200]}") from error
+    return checkpoint
+
+def replace(path, write):
+    """A file written by `write(file)` under a temporary name, then renamed: none is ever half-written."""
+    with open(f"{path}.tmp", "wb") as file:
+        write(file)
+        file.flush()
+        os.fsync(file.fileno())
+    os.replace(f"{path}.tmp", path)
+
+def _log(path, epoch, rows):
+    """Puts the epoch's rows in place of whatever the file holds from that epoch on."""
+    lines = path.read_text().splitlines()[1:] if path.exists() else []
+    lines = [line for line in lines if int(line.split(",")[0]) < epoch] + [",".join(map(str, row.values())) for row in rows]
+    replace(path, lambda file: file.write("\n".join([",".join(rows[0]), *lines, ""]).encode()))
+
+def _processes():
+    """(rank, how many) under torchrun; (0, 1) alone."""
+    return (torch.distributed.get_rank(), torch.distributed.get_world_size()) if torch.distributed.is_initialized() else (0, 1)
+
+def _summed(meters):
+    if torch.distributed.is_initialized():
+        torch.distributed.all_reduce(meters)
+    return meters.tolist()
+
+def _pass(config, model, data, batches, epoch, loss):
+    """For each batch of indices: loss, and [loss x samples, hits, samples] to add up."""
+    device = next(model.parameters()).device
+    amp = dict(dtype=torch.float16 if config.amp == "fp16" else torch.bfloat16, enabled=config.amp != "off")
+    keys = [(batch, epoch, config.seed) for batch in batches]
+    for x, y in torch.utils.data.DataLoader(data, sampler=keys, batch_size=None, num_workers=config.workers,
+                                            pin_memory=device.type == "cuda", generator=torch.Generator()):
+        x, y = x.to(device, non_blocking=True), y.to(device, non_blocking=True)
+        with torch.autocast(device.type, **amp):
+            logits = model(x)
+        logits = logits.float()                                                                          # [T, B, classes]
+        value, hits = loss(logits, y), (readout(logits).argmax(1) == y).sum()
+        yield value, torch.stack([value.detach() * len(y), hits, torch.tensor(len(y), device=device)])
+
+@torch.no_grad()
+def evaluate(config, net, data, loss, probed=10):
+    """Every sample of `data` once, over all processes, in evaluation mode: dict(loss, accuracy in [0, 1], layers), where
+    layers is what `probe` saw in the first `probed` batches of this process. `data` and `loss` as in `fit`."""
+    (rank, world), meters = _processes(), torch.zeros(3, device=next(net.parameters()).device)
+    net.eval()
+    with contextlib.ExitStack() as watching:
+        layers, batches = watching.enter_context(probe(net)), torch.arange(len(data))[rank::world].split(config.batch_size)
+        for i, (_, more) in enumerate(_pass(config, net, data, batches, None, loss), 1):
+            meters += more
+            if i == probed:
+                watching.close()
+    total, hits, count = _summed(meters)
+    return dict(loss=total / count, accuracy=hits / count, layers=layers)
+
+def fit(config, train, test, loss=None, checkpoint=None):
+    """Train on `train`, test on `test` after each epoch, write the run's folder; with config.eval only test. A data set has
+    a length, `shape` (C, H, W), `facts` (a dict kept in checkpoints, with "classes"), and data[indices, epoch, seed] ->
+    inputs, labels, augmented unless epoch is None. `loss(logits [T, B, classes], labels)` defaults to the cross-entropy of
+    `readout`; `checkpoint`: what `parse` returned. Returns the last `evaluate`, with `net` and `best`. ValueError, OSError."""
+    global _synced
+    if "RANK" in os.environ and not torch.distributed.is_initialized():                                  # under torchrun
+        torch.distributed.init_process_group("gloo" if config.device == "cpu" or not torch.cuda.is_available() else "nccl")
+    rank, world = _processes()
+    device = torch.device(config.device if config.device != "auto" else "cuda" if torch.cuda.is_available() else "cpu")
+    if device.type == "cuda":
+        device = torch.device("cuda", device.index if world == 1 else int(os.environ["LOCAL_RANK"]))
+        torch.cuda.set_device(device)
+    out = pathlib.Path(config.out or f"runs/{config.dataset}-{config.arch}-{config.threshold}-{config.width}-{config.seed}")
+    say = partial(print, flush=True) if rank == 0 else lambda *_, **__: None
+    loss = loss or (lambda logits, y: F.cross_entropy(readout(logits), y, label_smoothing=config.label_smoothing))
+    compile_neurons(device.type == "cuda" if config.compile is None else config.compile)
+    torch.manual_seed(config.seed)
+    net = build(config, len(test.facts["classes"]), test.shape).to(device)
+    net = nn.SyncBatchNorm.convert_sync_batchnorm(net) if config.sync_stats and device.type == "cuda" else net
+    model = net if world == 1 else nn.parallel.DistributedDataParallel(net, broadcast_buffers=False)
+    optimizer = torch.optim.SGD(net.parameters(), config.lr, momentum=0.9, weight_decay=config.weight_decay)
+    scheduler = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, config.epochs)
+    scaler = torch.amp.GradScaler(device.type, enabled=config.amp == "fp16")
+    parts = dict(model=net, optimizer=optimizer, scheduler=scheduler, scaler=scaler)
+    at = dict(epoch=0, step=0, best=dict(accuracy=-1.0, epoch=0), meters=torch.zeros(3))                 # where the run stands
+    if checkpoint:
+        different = [key for key, value in test.facts.items() if checkpoint["facts"].get(key) != value]
+        if different:
+            raise ValueError(f"--data {config.data}: not what the run was trained on, by its {', '.join(different)}")
+        for name, part in parts.items():
+            part.load_state_dict(checkpoint[name])
+        at = {name: checkpoint[name] for name in at}
+        torch.set_rng_state(checkpoint["rng"])
+    if config.eval:
+        result = evaluate(config, net, test, loss)
+        say(f"test accuracy {result['accuracy']:.2%}, loss {result['loss']:.4f}, {len(test)} samples, epoch {at['epoch']}")
+        return result | dict(net=net, best=at["best"])
+    batch = min(config.batch_size, len(train))
+    _require(batch % world == 0, "--batch-size", batch, f"divisible by the {world} processes")
+
+    def save(*names):
+        for buffer in net.buffers() if world > 1 else ():
+            torch.distributed.broadcast(buffer, 0)
+        state = {name: part.state_dict() for name, part in parts.items()} | at | dict(
+            rng=torch.get_rng_state(), config=dataclasses.asdict(config), facts=train.facts)
+        for name in names if rank == 0 else ():
+            replace(out / name, partial(torch.save, state))
+
+    def progress(epoch, step, steps, rate):
+        total, hits, count = at["meters"].tolist()                # waits for the device, twice a second at most
+        left = int(((config.epochs - epoch) * steps - step) * batch / rate)
+        print(f"\repoch {epoch + 1}/{config.epochs}  step {step}/{steps}  loss {total / count:.4f}  acc {hits / count:.2%}  "
+              f"{rate:.0f} images/s  left {left // 3600}:{left // 60 % 60:02}:{left % 60:02} ", end="", flush=True)
+
+    result, stops = None, []
+    with contextlib.ExitStack() as stack:
+        if rank == 0:
+            stack.enter_context(_locked(out, fresh=checkpoint is None))
+            replace(out / "config.json", lambda file: file.write(_describe(config, train.facts, device)))
+        for number in (signal.SIGINT, signal.SIGTERM):            # end the step, save, leave
+            stack.callback(signal.signal, number, signal.signal(number, lambda number, _: stops.append(number)))
+        for epoch in range(at["epoch"], min(config.epochs, config.stop_after or config.epochs)):
+            begin = shown = time.perf_counter()
+            order = torch.randperm(len(train), generator=torch.Generator().manual_seed(sample_seed(config.seed, epoch)))
+            batches = [part[rank::world] for part in order.split(batch) if len(part) == batch]
+            skipped, at["meters"] = at["step"], at["meters"].to(device)
+            net.train()
+            _synced = config.sync_stats and world > 1
+            for value, meters in _pass(config, model, train, batches[skipped:], epoch, loss):
+                if device.type == "cpu" and not value.isfinite():
+                    raise ValueError(f"loss is {value.item()} in epoch {epoch + 1}, step {at['step'] + 1}, at learning rate "
+                                     f"{scheduler.get_last_lr()[0]:.3g}; what {out} holds is from before")
+                optimizer.zero_grad()
+                scaler.scale(value).backward()
+                scaler.step(optimizer)
+                scaler.update()
+                at |= dict(step=at["step"] + 1, meters=at["meters"] + meters)
+                if stops or config.save_every and at["step"] % config.save_every == 0:
+                    save("last.pt")
+                if stops:
+                    say(f"\nstopped in epoch {epoch + 1}, step {at['step']}; to go on: python {sys.argv[0]} --resume {out}")
+                    sys.exit(128 + stops[0])
+                now = time.perf_counter()
+                if rank == 0 and sys.stdout.isatty() and now - shown > 0.5:
+                    shown = progress(epoch, at["step"], len(batches), (at["step"] - skipped) * batch / (now - begin)) or now
+            _synced, lr = False, scheduler.get_last_lr()[0]
+            total, hits, count = _summed(at["meters"])
+            seconds = time.perf_counter() - begin
+            scheduler.step()
+            for buffer in net.buffers() if world > 1 else ():
+                torch.distributed.broadcast(buffer, 0)
+            result = evaluate(config, net, test, loss)
+            improved = result["accuracy"] > at["best"]["accuracy"]
+            at |= dict(epoch=epoch + 1, step=0, meters=torch.zeros(3))
+            at |= dict(best=dict(accuracy=result["accuracy"], epoch=epoch + 1)) if improved else {}
+            rate = (len(batches) - skipped) * batch / seconds
+            row = dict(epoch=epoch + 1, loss=total / count, train_accuracy=hits / count, test_accuracy=result["accuracy"],
+                       lr=lr, images_per_s=rate, seconds=seconds, peak_memory_mb=_peak_mb(device))
+            if rank == 0:
+                _log(out / "log.csv", epoch + 1, [row])
+                _log(out / "layers.csv", epoch + 1, [
+                    dict(epoch=epoch + 1, layer=layer, timestep=t + 1) | {k: v[t].item() for k, v in seen.items()}
+                    for layer, seen in result["layers"].items() for t in range(config.T)])
+            save("last.pt", *["best.pt"] * improved)
+            line = f"epoch {epoch + 1}/{config.epochs}  loss {total / count:.4f}  train {hits / count:.2%}  test "
+            line += f"{result['accuracy']:.2%}  lr {lr:.3g}  {rate:.0f} images/s  {seconds:.1f} s"
+            say(f"\r{line:110}" if sys.stdout.isatty() else line)
+        result = result or evaluate(config, net, test, loss)
+    say(f"test accuracy {result['accuracy']:.2%} after epoch {at['epoch']} (best over epochs, chosen on the test set: "
+        f"{at['best']['accuracy']:.2%}, epoch {at['best']['epoch']}); written to {out}")
+    return result | dict(net=net, best=at["best"], out=out)
+
+@contextlib.contextmanager
+def _locked(out, fresh):
+    """The run's folder for this process alone, until it ends, however it ends."""
+    import fcntl
+    out.mkdir(parents=True, exist_ok=True)
+    with open(out / "lock", "a") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            raise ValueError(f"another run is writing to {out}: choose another --out") from error
+        if fresh and (out / "last.pt").exists():
+            raise ValueError(f"{out} holds a run: go on with --resume {out}, or choose another --out")
+        yield
+
+def _describe(config, facts, device):
+    import torchvision
+    git = subprocess.run(["git", "-C", pathlib.Path(__file__).parent, "rev-parse", "HEAD"], capture_output=True, text=True)
+    versions = dict(python=sys.version.split()[0], torch=torch.__version__, torchvision=torchvision.__version__)
+    card = torch.cuda.get_device_name(device) if device.type == "cuda" else None
+    return json.dumps(dict(settings=dataclasses.asdict(config), facts=facts, git=git.stdout.strip() or None, **versions,
+                           platform=sys.platform, device=str(device), card=card), indent=1).encode()
+
+def _peak_mb(device):
+    import resource
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (2**20 if sys.platform == "darwin" else 2**10)
+    return torch.cuda.max_memory_allocated(device) / 2**20 if device.type == "cuda" else peak

@@ -149,8 +149,8 @@ def test_probe_tells_what_the_layer_did():
     with probe(net) as figures:
         net(torch.zeros(2, 8, 30))
         net(current[:, :2])
-    assert figures["1"]["floored"].tolist() == pytest.approx([0.8, 0.8]) and figures["1"]["pictures"] == 10
-    assert not any(isinstance(x, torch.Tensor) and x.numel() > 2 for x in figures["1"].values()), "no spike tensor is kept"
+    assert figures["1"]["floored"].tolist() == pytest.approx([0.8, 0.8])
+    assert all(x.shape == (2,) for x in figures["1"].values()), "no spike tensor is kept"
 
 
 def test_probe_changes_nothing_nests_and_lets_go_on_errors():
@@ -202,8 +202,8 @@ def test_energy_counts_what_arrives():
 
     def layers(pool):
         b, side = (dsatgo._Fold(nn.AvgPool2d(2)), 4) if pool else (nn.Identity(), 8)
-        return dsatgo._Network(2, 1, None, a=dsatgo._conv(1, 3, Half(2)), b=b, c=dsatgo._conv(3, 5, Half(2)),
-                               d=dsatgo._Fold(nn.Flatten(), nn.Linear(5 * side * side, 2, bias=False)))
+        return dsatgo._Network(2, 1, None, dict(a=dsatgo._conv(1, 3, Half(2)), b=b, c=dsatgo._conv(3, 5, Half(2)),
+                                                d=dsatgo._Fold(nn.Flatten(), nn.Linear(5 * side * side, 2, bias=False))))
 
     x = torch.randn(7, 1, 8, 8)
     first, second, last = 9 * 3 * 64, 3 * 9 * 5 * 64, 5 * 64 * 2
