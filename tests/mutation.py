@@ -1,5 +1,5 @@
 """Does the suite catch a broken method? `python tests/mutation.py` breaks dsatgo.py on purpose, one place at a time in a
-temporary copy, runs the fast tests on each copy and prints which test caught it. A mutant that survives is a hole: exit code 1."""
+temporary copy, runs the fast tests on it and prints which test caught it. A mutant that survives is a hole: exit code 1."""
 import concurrent.futures
 import pathlib
 import re
@@ -36,7 +36,8 @@ MUTANTS = [
     ("unbiased variance", "_mean((u - mean).square()).sqrt()", "u.std()"),
     ("one-pass variance", "_mean((u - mean).square()).sqrt()", "(_mean(u.square()) - mean ** 2).sqrt()"),
     ("variance without its root", "_mean((u - mean).square()).sqrt()", "_mean((u - mean).square())"),
-    ("f_c on the mean alone", "f_c * (mean + _mean((u - mean).square()).sqrt())", "f_c * mean + _mean((u - mean).square()).sqrt()"),
+    ("f_c on the mean alone", "f_c * (mean + _mean((u - mean).square()).sqrt())",
+     "f_c * mean + _mean((u - mean).square()).sqrt()"),
     ("gradient through theta", "u = u.detach().to(torch.promote_types", "u = u.to(torch.promote_types"),
     ("statistics in half precision", "u = u.detach().to(torch.promote_types(u.dtype, torch.float32))", "u = u.detach()"),
     ("estimate without the square", "(1 + tau ** 2) ** 0.5", "(1 + tau) ** 0.5"),
@@ -44,9 +45,12 @@ MUTANTS = [
     ("NaN swallowed", " + 0 * (u - theta) ", " "),
     ("momentum swapped", "m * theta + (1 - m) * old", "(1 - m) * theta + m * old"),
     ("NaN averaged in", "torch.where(finite, m * theta + (1 - m) * old, old)", "m * theta + (1 - m) * old"),
-    ("running value used in training", "elif not self.training and self.momentum is not None:", "elif self.momentum is not None:"),
-    ("momentum=None evaluates the running value", "elif not self.training and self.momentum is not None:", "elif not self.training:"),
-    ("evaluation averages", "if self.adaptive and self.training and self.momentum is not None", "if self.adaptive and self.momentum"),
+    ("running value used in training", "elif not self.training and self.momentum is not None:",
+     "elif self.momentum is not None:"),
+    ("momentum=None evaluates the running value", "elif not self.training and self.momentum is not None:",
+     "elif not self.training:"),
+    ("evaluation averages", "if self.adaptive and self.training and self.momentum is not None",
+     "if self.adaptive and self.momentum"),
     ("recomputation averages again", " and not again:", ":"),
     ("updates not counted", "self.updates += finite.all()", "pass"),
     ("thresholds rounded by half()", "self.running_threshold = kept.to(self.running_threshold.device)", "pass"),
