@@ -116,7 +116,6 @@ def _lif_backward(ds, u, s, fire, k, tau, learned):
 
 class _LIF(torch.autograd.Function):
     """The two above as one operation; keeps u and s, and nothing else of that size."""
-
     @staticmethod
     def forward(ctx, current, tau, given, rule):
         u, s, theta, fire, k = _run(_lif_forward, current, tau, given, rule)
@@ -230,7 +229,6 @@ def ReLU(T):
 
 class _Fold(nn.Sequential):
     """Layers without time, applied to [T*B, ...]."""
-
     def forward(self, x):
         return super().forward(x.flatten(0, 1)).unflatten(0, x.shape[:2])
 
@@ -246,7 +244,6 @@ def _conv(cin, cout, neuron, kernel=3, stride=1):
 
 class _SEW(nn.Module):
     """Spike-element-wise residual block (Fang et al. 2021a): the sum is taken after the spikes."""
-
     def __init__(self, cin, cout, stride, new):
         super().__init__()
         self.conv1, self.conv2 = _conv(cin, cout, new(), stride=stride), _conv(cout, cout, new())
@@ -257,7 +254,6 @@ class _SEW(nn.Module):
 
 class _Network(nn.Sequential):
     """Layers on [T, B, ...], after what checks the input and repeats a still picture."""
-
     def __init__(self, T, in_channels, side, layers):
         super().__init__(OrderedDict(layers))
         self.T, self.in_channels, self.side = T, in_channels, side
@@ -484,7 +480,7 @@ def _whole_numbers(**values):
 
 ########## 8. Settings and command line ###################################################################
 def setting(default, text, **more):
-    """A field of `Config`: default, what --help says (with the paper's value), choices= or least=."""
+    """A field of `Config`: default, what --help says (with the paper's value), choices=, least= and most=."""
     return dataclasses.field(default=default, metadata=dict(text=text, **more))
 
 @dataclasses.dataclass
@@ -508,7 +504,7 @@ class Config:
     batch_size: int = setting(100, "samples a step, over all processes (paper: 100; ImageNet 32, CIFAR10-DVS 50)", least=1)
     lr: float = setting(0.1, "initial learning rate, cosine to 0 (paper: 0.1)", least=0)
     weight_decay: float = setting(1e-4, "on every parameter (paper: 1e-4)", least=0)
-    label_smoothing: float = setting(0.1, "of the cross-entropy (paper: not stated; its released code 0.1)", least=0)
+    label_smoothing: float = setting(0.1, "of the cross-entropy (paper: not stated; its released code 0.1)", least=0, most=1)
     seed: int = setting(0, "of weights, order and augmentation (paper: five seeds, not stated)", least=0)
     device: str = setting("auto", "cpu, cuda, cuda:1, ...; auto: a GPU where there is one (paper: RTX 4090)")
     amp: str = setting("off", "mixed precision (paper: not stated)", choices=("off", "bf16", "fp16"))
@@ -556,8 +552,9 @@ def parse(cls, description, argv=None):
     config = cls(**preset | stored | given)
     for field in dataclasses.fields(cls):
         value, least = getattr(config, field.name), field.metadata.get("least")
-        if None not in (value, least) and not least <= value < math.inf:
-            raise ValueError(f"{_flag(field.name)} {value}: must be a finite number >= {least}")
+        most = field.metadata.get("most", sys.float_info.max)
+        if None not in (value, least) and not least <= value <= most:
+            raise ValueError(f"{_flag(field.name)} {value}: must be a number from {least} to {most}")
     return config, checkpoint
 
 def _or_none(kind, text):
@@ -601,8 +598,6 @@ def load_checkpoint(path):
     try:
         checkpoint = torch.load(path, map_location="cpu", weights_only=True)
         checkpoint["model"], checkpoint["config"]["arch"], checkpoint["facts"]["classes"]
-    except OSError:
-        raise
     except Exception as error:      # whatever unpickling damaged bytes may raise
         raise ValueError(f"{path} is no checkpoint of this program: {type(error).__name__}: {str(error)[:200]}") from error
     return checkpoint
@@ -668,10 +663,11 @@ def fit(config, train, test, loss=None, checkpoint=None):
     if "RANK" in os.environ and not torch.distributed.is_initialized():                                  # under torchrun
         torch.distributed.init_process_group("gloo" if config.device == "cpu" or not torch.cuda.is_available() else "nccl")
     rank, world = _processes()
-    device = torch.device(config.device if config.device != "auto" else "cuda" if torch.cuda.is_available() else "cpu")
-    if device.type == "cuda":
-        device = torch.device("cuda", device.index if world == 1 else int(os.environ["LOCAL_RANK"]))
-        torch.cuda.set_device(device)
+    name = config.device if config.device != "auto" else "cuda" if torch.cuda.is_available() else "cpu"
+    try:
+        device = torch.zeros(0, device=f"cuda:{os.environ['LOCAL_RANK']}" if name == "cuda" and world > 1 else name).device
+    except (RuntimeError, AssertionError) as error:
+        raise ValueError(f"--device {name}: {str(error).splitlines()[0]}") from error
     out = pathlib.Path(config.out or f"runs/{config.dataset}-{config.arch}-{config.threshold}-{config.width}-{config.seed}")
     say = partial(print, flush=True) if rank == 0 else lambda *_, **__: None
     loss = loss or (lambda logits, y: F.cross_entropy(readout(logits), y, label_smoothing=config.label_smoothing))
