@@ -64,9 +64,8 @@ def gradient_probability(theta, k, mu, sigma):
 def lif_forward(current, tau=0.2, v_th=1.0, kappa=1.0, f_c=1.0, threshold="true", width="threshold", running=None,
                 spike=heaviside):
     """One layer of LIF neurons, Eqs. 2-7: current [T, ...] -> spikes [T, ...], cache. The cache holds u [T, ...], theta, fire
-    and k [T]. `threshold` and `width` are the rules of `dsatgo.LIF`; `threshold="learned"` fires at v_th, which is then the
-    learned value. `running` [T]: the thresholds of inference in place of this batch's. ("fixed" with a width that does not
-    follow the threshold, and "learned", have no use for `running`.)
+    and k [T]. `threshold` and `width` are the rules of `dsatgo.LIF`. `running` [T] are thresholds to use in place of this
+    batch's: the running ones at inference, or learned ones ("fixed" has no use for them, unless its width follows them).
 
     One neuron, tau = 1/2, fixed threshold and width 1, through three timesteps:
         U(1) = 1/2 * 0 + 1.5             = 1.5   >= 1: a spike
@@ -91,10 +90,12 @@ def lif_forward(current, tau=0.2, v_th=1.0, kappa=1.0, f_c=1.0, threshold="true"
     trace = []
     for t in range(len(current)):
         u = tau * u * (1 - s) + current[t]                                         # Eq. 2
-        if threshold == "learned" or threshold == "fixed" and width != "threshold":
+        if threshold == "fixed" and width != "threshold":
             theta = v_th
         elif running is not None:
             theta = running[t]                                                     # Eq. 6, inference
+        elif threshold == "learned":
+            theta = v_th                                                           # where learning starts
         elif threshold == "estimated":
             theta = estimated_threshold(tau, v_th, f_c)                            # Eq. 5
         else:

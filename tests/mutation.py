@@ -9,7 +9,7 @@ import sys
 import tempfile
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
-SUITE = ["tests/test_neuron.py", "tests/test_networks.py"]
+SUITE = ["tests/test_neuron.py", "tests/test_networks.py", "tests/test_reference.py"]
 FAST = ["-k", "not compil and not memorises and not export and not graph and not dtype1 and not alone"]
 
 # what is broken, the text in dsatgo.py (it must stand there exactly once), what takes its place
