@@ -204,7 +204,7 @@ def load(config, facts=None):
 # ---- side by side ----
 
 
-def compare(config, train, test):
+def compare(config, train, test, loss=None):
     """Trains vanilla and AT+TGO, with potentials that suit a fixed threshold (batch norm's scale 1) and with potentials
     too small for it (0.3), same seed, and prints a table of what each arrived at."""
     rows = []
@@ -214,7 +214,7 @@ def compare(config, train, test):
                 print(f"\n{arm}, batch norm's scale starting at {scale}")
                 run = dataclasses.replace(config, bn_scale=scale, threshold=threshold, width=width,
                                           out=f"{config.out or folder}/scale-{scale}-{arm}")
-                result = fit(run, train, test)
+                result = fit(run, train, test, loss)
                 mean = {name: [seen[name].mean().item() for seen in result["layers"].values()]
                         for name in ("firing_rate", "gradient_available")}
                 picture = test[torch.arange(min(100, len(test))), None, 0][0].to(next(result["net"].parameters()).device)
