@@ -188,6 +188,8 @@ def recordings(root):
         except zipfile.BadZipFile as error:
             raise ValueError(f"{path}: {error}") from error
     for path in sorted(root.glob("*/*")) if not archives else ():
+        if path.parent.name == "cache":
+            continue
         if path.suffix in (".aedat", ".bin"):
             found.append((str(path), None, path.parent.name))
         elif path.is_file() and not path.name.startswith("."):

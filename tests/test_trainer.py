@@ -27,7 +27,7 @@ def run(*arguments, base=TINY):
     main([*base, *map(str, arguments)])
 
 
-def refused(capsys, *arguments, base=TINY):
+def refused(capsys, *arguments, base=TINY, main=main):
     """What the one line on stderr says, after exit code 2."""
     with pytest.raises(SystemExit) as stop:
         main([*base, *map(str, arguments)])
