@@ -20,26 +20,9 @@ released code and this file part stands in a table in README.md.
 Time comes first: [T, B, ...]. A layer without time (convolution, batch norm, linear, pool) is applied to
 [T*B, ...]. A neuron takes a whole sequence from rest and keeps no potential between calls: there is nothing to
 reset, and the batch size may change at any time. A potential equal to its threshold fires.
-
-    net = resnet19(num_classes=10, T=2)                                              # AT+TGO, the paper's method
-    net = resnet19(neuron=partial(LIF, threshold="fixed", width="fixed"))            # a vanilla SNN
-    logits = readout(net(pictures))                                                  # [B, 3, 32, 32] -> [B, 10]
 """
-import argparse
-import contextlib
-import dataclasses
-import hashlib
-import json
-import math
-import numbers
-import os
-import pathlib
-import signal
-import subprocess
-import sys
-import time
-import typing
-import warnings
+import argparse, contextlib, dataclasses, hashlib, json, math, numbers, os, pathlib, shutil  # noqa: E401
+import signal, subprocess, sys, time, typing, warnings  # noqa: E401
 from collections import OrderedDict, namedtuple
 from functools import partial
 
@@ -53,7 +36,7 @@ FLOOR = 1e-3    # the smallest theta, in units of v_th, and the smallest width, 
 def rectangle(u, theta, width):
     """Eq. 4, the surrogate of dS/dU: 1/width where |u - theta| <= width/2 (both ends included), else 0. `theta`
     and `width` broadcast against `u`; the result has u's shape and dtype."""
-    return ((u - theta).abs() <= width / 2).to(u.dtype) / width
+    return (((u - theta).abs() <= width / 2).to(u.dtype) / width).to(u.dtype)
 
 ########## 2. Threshold and width #########################################################################
 def adaptive_threshold(u, f_c=1.0):
@@ -130,9 +113,8 @@ class _LIF(torch.autograd.Function):
         return *_run(_lif_backward, ds, *ctx.saved_tensors, ctx.needs_input_grad[2]), None
 
 class LIF(nn.Module):
-    """Leaky integrate-and-fire neurons, one layer, T timesteps. Eqs. 2-7 forward, 9-10 backward.
+    """Leaky integrate-and-fire neurons, one layer, T >= 1 timesteps. Eqs. 2-7 forward, 9-10 backward.
     current [T, B, ...] -> spikes [T, B, ...] in the current's dtype; each call starts from rest.
-    T           timesteps, >= 1
     tau         initial leak in (0, 1); trained as sigmoid(w) unless learn_tau=False
     v_th        initial threshold V_th, > 0
     kappa       base width of the surrogate, > 0
@@ -290,9 +272,8 @@ def resnet19(num_classes=10, T=2, in_channels=3, channels=128, neuron=LIF):
     return _resnet(num_classes, T, in_channels, channels, neuron, (1, 2, 4), (3, 3, 2), hidden=256)
 
 def resnet18(num_classes=10, T=2, in_channels=3, channels=128, neuron=LIF, stem="cifar"):
-    """ResNet-18 of Table 4: `resnet19` without the hidden layer. stem="imagenet" is the standard form for 224x224, which
-    the paper does not spell out: 7x7 convolution of stride 2, batch norm, 2x2 average pool, neuron; four stages of two
-    blocks, channels/2 (64) to 4 channels (512) wide. Input, output and errors as in `resnet19`."""
+    """ResNet-18 of Table 4: `resnet19` without the hidden layer. stem="imagenet" is the standard form for 224x224: 7x7 conv
+    of stride 2, batch norm, 2x2 average pool, neuron; four stages of two blocks, channels/2 (64) to 4 channels (512) wide."""
     _require(stem in ("cifar", "imagenet"), "stem", stem, "'cifar' or 'imagenet'")
     _require(stem == "cifar" or channels % 2 == 0, "channels", channels, "even for stem='imagenet'")
     widths, blocks = ((1, 2, 4), (3, 3, 2)) if stem == "cifar" else ((0.5, 1, 2, 4), (2, 2, 2, 2))
@@ -351,16 +332,24 @@ def _observe(layer, batch, u, s, theta, fire, k):
         old = layer.figures.get(name, value)
         layer.figures[name] = old + (value - old) * (batch / layer.seen)
 
+@contextlib.contextmanager
+def _mode(net, training):
+    modes = [(module, module.training) for module in net.modules()]
+    try:
+        yield net.train(training)
+    finally:
+        for module, mode in modes:
+            module.training = mode
+
 def energy(net, x):
-    """Operations and energy of inference per picture of `x`, the network's input; in evaluation mode, which is then
-    restored. Convolutions and linear layers count; batch norm folds into them, pools are left out, as in the paper.
-    A dict of floats:
+    """Operations and energy of inference per picture of `x`, the network's input; in evaluation mode, all modes then restored.
+    Convolutions and linear layers count; batch norm folds into them, pools are left out, as in the paper. A dict of floats:
     mac, ac_paper, mj_paper       appendix C: a layer's firing rate x T x its operations are accumulates; the first layer
         and the last, which no neuron follows, are multiply-accumulates
     mac_counted, ac_counted, mj_counted       by what arrives: whole numbers >= 0 are accumulates, as many as the spikes
         they add up (a SEW sum of 3 is three); all else, pooled spikes for one, and the first layer are MACs
     mac_ann, mj_ann               the iso-architecture ANN: each operation once, all MACs"""
-    layers, batch, was_training = [], x.shape[0 if x.dim() == 4 else 1], net.training
+    layers, batch = [], x.shape[0 if x.dim() == 4 else 1]
 
     def weights_ran(module, inputs, output):
         x, = inputs                                                                                      # [T*B, ...]
@@ -374,10 +363,9 @@ def energy(net, x):
     hooks = [m.register_forward_hook(weights_ran if isinstance(m, (nn.Conv2d, nn.Linear)) else neuron_ran)
              for m in net.modules() if isinstance(m, (nn.Conv2d, nn.Linear, LIF))]
     try:
-        with torch.no_grad():
-            net.eval()(x)
+        with torch.no_grad(), _mode(net, training=False):
+            net(x)
     finally:
-        net.train(was_training)
         for hook in hooks:
             hook.remove()
     count = dict(mac=0.0, ac_paper=0.0, mac_counted=0.0, ac_counted=0.0, mac_ann=sum(i["ops"] / i["T"] for i in layers))
@@ -396,32 +384,30 @@ def calibrate(net, batches):
     """Running thresholds (Eq. 6) and batch-norm statistics of `net` anew, each the plain mean over `batches`, an iterable
     of inputs or of (input, label), moved to the network's device; in training mode without gradients, the modes restored.
     ValueError for no batch, or a statistic that comes out not finite; on any error the buffers are as they were."""
-    lifs = [m for m in net.modules() if isinstance(m, LIF) and m.momentum is not None]
+    lifs = [m for m in net.modules() if isinstance(m, LIF) and m.adaptive and m.momentum is not None]
     norms = [m for m in net.modules() if isinstance(m, nn.modules.batchnorm._BatchNorm) and m.track_running_stats]
-    modes, momenta = [(m, m.training) for m in net.modules()], [(m, m.momentum) for m in lifs + norms]
-    before, seen = [(buffer, buffer.clone()) for buffer in net.buffers()], 0
+    momenta, seen = [(m, m.momentum) for m in lifs + norms], 0
+    before = [(buffer, buffer.clone()) for buffer in net.buffers()]
     try:
-        net.train()
         for norm in norms:
             norm.reset_running_stats()
             norm.momentum = None                                  # PyTorch's cumulative mean
         for lif in lifs:
+            lif.running_threshold.zero_()
             lif.updates.zero_()
-        for seen, batch in enumerate(batches, 1):
-            for lif in lifs:
-                lif.momentum = 1 / seen
-            net((batch[0] if isinstance(batch, (tuple, list)) else batch).to(before[0][0].device))
+        with _mode(net, training=True):
+            for seen, batch in enumerate(batches, 1):
+                for lif in lifs:
+                    lif.momentum = 1 / seen
+                net((batch[0] if isinstance(batch, (tuple, list)) else batch).to(before[0][0].device))
         _require(seen > 0, "batches", batches, "at least one batch")
-        for name, buffer in net.named_buffers():
-            if not buffer.isfinite().all():
-                raise ValueError(f"calibrate: {name} is not finite: look for NaN or infinity in the weights or inputs")
+        finite = all(buffer.isfinite().all() for buffer in net.buffers()) and all(lif.updates == seen for lif in lifs)
+        _require(finite, "batches", batches, "such that all statistics are finite: NaN or infinity in inputs or weights?")
     except BaseException:
         for buffer, old in before:
             buffer.copy_(old)
         raise
     finally:
-        for module, mode in modes:
-            module.training = mode
         for module, momentum in momenta:
             module.momentum = momentum
 
@@ -431,9 +417,9 @@ _synced = False     # set while `fit` trains with --sync-stats
 
 def compile_neurons(enabled=True):
     """Run every LIF's forward and backward through torch.compile, in the whole process, or no longer. Layers are flattened
-    to [T, N] with N dynamic: one graph for each T, not for each layer size. Rounding differs from eager mode, so of spikes
-    a few in a million may. Where there is no compiler, the first call warns once and everything goes on in eager mode.
-    Inside torch.compile(net) this changes nothing."""
+    to [T, N] with N dynamic: one graph for each T, not for each layer size. Rounding differs from eager mode, so spikes may: a
+    few in a million in float32, one in two thousand in bfloat16. Where there is no compiler, the first call warns once and
+    everything goes on in eager mode. Inside torch.compile(net) this changes nothing."""
     _compiled.clear()
     if enabled:
         # T, dtype, arm and mode each make a graph; the limit is there to catch graphs without end
@@ -463,8 +449,7 @@ def _mean(x):
     return mean
 
 def _flatten(x):
-    """[T, ...] -> [T, N], each timestep's elements in the order they have in memory (a neuron treats them alike), so that
-    channels-last costs no copy; and the function that undoes it."""
+    """[T, ...] -> [T, N], elements as they lie in memory, so that channels-last costs no copy; and what undoes it."""
     rest = range(1, x.dim())
     order = [0, *(rest if torch.compiler.is_compiling() else sorted(rest, key=x.stride, reverse=True))]
     x = x.permute(order)
@@ -476,7 +461,8 @@ def _require(ok, name, value, allowed):
 
 def _whole_numbers(**values):
     for name, value in values.items():
-        _require(isinstance(value, numbers.Integral) and value >= 1, name, value, "a whole number >= 1")
+        fits = type(value) is not bool and isinstance(value, numbers.Integral) and value >= 1
+        _require(fits, name, value, "a whole number >= 1")
 
 ########## 8. Settings and command line ###################################################################
 def setting(default, text, **more):
@@ -509,14 +495,14 @@ class Config:
     device: str = setting("auto", "cpu, cuda, cuda:1, ...; auto: a GPU where there is one (paper: RTX 4090)")
     amp: str = setting("off", "mixed precision (paper: not stated)", choices=("off", "bf16", "fp16"))
     compile: bool | None = setting(None, "neurons through torch.compile; none: on a GPU only (paper: not stated)")
-    workers: int = setting(0, "processes that prepare batches; results do not depend on it", least=0)
+    workers: int | None = setting(None, "processes that prepare batches; none: up to 8 on a GPU, else 0", least=0)
     out: str | None = setting(None, "folder to write to; none: runs/DATASET-ARCH-THRESHOLD-WIDTH-SEED")
     resume: str | None = setting(None, "go on from this checkpoint or run folder, with its settings")
     eval: str | None = setting(None, "only test this checkpoint, or a run folder's last.pt, with its settings")
     save_every: int | None = setting(None, "write last.pt every so many steps as well as after each epoch", least=1)
     limit_train: int | None = setting(None, "train on so many samples, drawn by the seed", least=1)
     limit_test: int | None = setting(None, "test on so many samples, drawn by the seed", least=1)
-    sync_stats: bool = setting(False, "thresholds and batch norm see the batch of all processes (paper: one GPU's)")
+    sync_stats: bool = setting(False, "thresholds, and batch norm on GPUs, see the batch of all processes (paper: -)")
     plot: bool = setting(False, "write curves.png at the end (needs matplotlib)")
     demo: bool = setting(False, "no download, no GPU, minutes: arms side by side and a table")
 
@@ -540,12 +526,13 @@ def parse(cls, description, argv=None):
     if source:
         _require(not (given.get("resume") and given.get("eval")), "--eval", given.get("eval"), "given without --resume")
         checkpoint = load_checkpoint(source)
-        once = {"resume", "eval", "stop_after", "plot"}
+        once = {"resume", "eval", "stop_after", "plot", "demo"}
         stored = {k: v for k, v in checkpoint["config"].items() if k not in once}
         stored["out"] = source if os.path.isdir(source) else os.path.dirname(source) or "."
         for name, value in given.items():
-            if name not in FREE["resume" if "resume" in given else "eval"] and value != stored.get(name, value):
-                raise ValueError(f"{_flag(name)} {value}: the run of {source} has {stored[name]}")
+            same = name not in once and value == stored.get(name, value)
+            if name not in FREE["resume" if "resume" in given else "eval"] and not same:
+                raise ValueError(f"{_flag(name)} {value}: the run of {source} has {stored.get(name)}")
         if stored.keys() | once != {field.name for field in dataclasses.fields(cls)}:
             raise ValueError(f"{source} is of another script or version; its data set is {stored.get('dataset')}")
     preset = getattr(cls, "PRESETS", {}).get("demo" if given.get("demo") else given.get("dataset"), {})
@@ -568,11 +555,15 @@ def _flag(name):
 
 @contextlib.contextmanager
 def one_line_errors():
-    """In scripts: bad input and full disks end in one line on stderr and exit code 2."""
+    """In scripts: bad input and full disks end in one line on stderr and exit code 2, Ctrl-C outside training in 130."""
     try:
         yield
+    except KeyboardInterrupt:
+        sys.exit(130)
     except (ValueError, OSError) as error:
-        sys.exit(print(f"{sys.argv[0]}: {' '.join(str(error).split())}", file=sys.stderr) or 2)
+        text = str(error).strip().split("\n")                    # a worker's error comes with its traceback
+        text = text[-1] if text[0].startswith("Caught") else " ".join(text)
+        sys.exit(print(f"{sys.argv[0]}: {text}", file=sys.stderr) or 2)
 
 ########## 9. Training ####################################################################################
 def build(config, classes, shape):
@@ -629,8 +620,9 @@ def _pass(config, model, data, batches, epoch, loss):
     """For each batch of indices: loss, and [loss x samples, hits, samples] to add up."""
     device = next(model.parameters()).device
     amp = dict(dtype=torch.float16 if config.amp == "fp16" else torch.bfloat16, enabled=config.amp != "off")
-    keys = [(batch, epoch, config.seed) for batch in batches]
-    for x, y in torch.utils.data.DataLoader(data, sampler=keys, batch_size=None, num_workers=config.workers,
+    keys = [(batch, epoch, config.seed) for batch in batches if len(batch)]
+    workers = config.workers if config.workers is not None else min(8, os.cpu_count()) if device.type == "cuda" else 0
+    for x, y in torch.utils.data.DataLoader(data, sampler=keys, batch_size=None, num_workers=workers,
                                             pin_memory=device.type == "cuda", generator=torch.Generator()):
         x, y = x.to(device, non_blocking=True), y.to(device, non_blocking=True)
         with torch.autocast(device.type, **amp):
@@ -681,13 +673,15 @@ def fit(config, train, test, loss=None, checkpoint=None):
     scaler = torch.amp.GradScaler(device.type, enabled=config.amp == "fp16")
     parts = dict(model=net, optimizer=optimizer, scheduler=scheduler, scaler=scaler)
     at = dict(epoch=0, step=0, best=dict(accuracy=-1.0, epoch=0), meters=torch.zeros(3))                 # where the run stands
+    facts = test.facts if config.eval else test.facts | dict(samples=len(train))
     if checkpoint:
-        different = [key for key, value in test.facts.items() if checkpoint["facts"].get(key) != value]
+        different = [key for key, value in facts.items() if checkpoint["facts"].get(key) != value]
         if different:
             raise ValueError(f"--data {config.data}: not what the run was trained on, by its {', '.join(different)}")
-        for name, part in parts.items():
-            part.load_state_dict(checkpoint[name])
+        for name in ["model"] if config.eval else parts:
+            parts[name].load_state_dict(checkpoint[name])
         at = {name: checkpoint[name] for name in at}
+        at["meters"] = at["meters"] * (rank == 0)                 # they were summed over the processes
         torch.set_rng_state(checkpoint["rng"])
     if config.eval:
         result = evaluate(config, net, test, loss)
@@ -700,21 +694,16 @@ def fit(config, train, test, loss=None, checkpoint=None):
         for buffer in net.buffers() if world > 1 else ():
             torch.distributed.broadcast(buffer, 0)
         state = {name: part.state_dict() for name, part in parts.items()} | at | dict(
-            rng=torch.get_rng_state(), config=dataclasses.asdict(config), facts=train.facts)
+            rng=torch.get_rng_state(), config=dataclasses.asdict(config), facts=facts)
+        state["meters"] = torch.tensor(_summed(at["meters"].clone()))
         for name in names if rank == 0 else ():
             replace(out / name, partial(torch.save, state))
-
-    def progress(epoch, step, steps, rate):
-        total, hits, count = at["meters"].tolist()                # waits for the device, twice a second at most
-        left = int(((config.epochs - epoch) * steps - step) * batch / rate)
-        print(f"\repoch {epoch + 1}/{config.epochs}  step {step}/{steps}  loss {total / count:.4f}  acc {hits / count:.2%}  "
-              f"{rate:.0f} images/s  left {left // 3600}:{left // 60 % 60:02}:{left % 60:02} ", end="", flush=True)
 
     result, stops = None, []
     with contextlib.ExitStack() as stack:
         if rank == 0:
-            stack.enter_context(_locked(out, fresh=checkpoint is None))
-            replace(out / "config.json", lambda file: file.write(_describe(config, train.facts, device)))
+            stack.enter_context(_locked(out, config.resume and pathlib.Path(config.resume)))
+            replace(out / "config.json", lambda file: file.write(_describe(config, facts, device)))
         for number in (signal.SIGINT, signal.SIGTERM):            # end the step, save, leave
             stack.callback(signal.signal, number, signal.signal(number, lambda number, _: stops.append(number)))
         for epoch in range(at["epoch"], min(config.epochs, config.stop_after or config.epochs)):
@@ -723,31 +712,41 @@ def fit(config, train, test, loss=None, checkpoint=None):
             batches = [part[rank::world] for part in order.split(batch) if len(part) == batch]
             skipped, at["meters"] = at["step"], at["meters"].to(device)
             net.train()
-            _synced = config.sync_stats and world > 1
+            _synced, lr = config.sync_stats and world > 1, scheduler.get_last_lr()[0]
             for value, meters in _pass(config, model, train, batches[skipped:], epoch, loss):
                 if device.type == "cpu" and not value.isfinite():
-                    raise ValueError(f"loss is {value.item()} in epoch {epoch + 1}, step {at['step'] + 1}, at learning rate "
-                                     f"{scheduler.get_last_lr()[0]:.3g}; what {out} holds is from before")
+                    raise ValueError(f"loss is {value.item()} in epoch {epoch + 1}, step {at['step'] + 1}, lr {lr:.3g}; "
+                                     f"what {out} holds is from before")
                 optimizer.zero_grad()
                 scaler.scale(value).backward()
                 scaler.step(optimizer)
                 scaler.update()
                 at |= dict(step=at["step"] + 1, meters=at["meters"] + meters)
-                if stops or config.save_every and at["step"] % config.save_every == 0:
+                stop = max(stops, default=0)
+                if world > 1:                                     # all processes stop at the same step, or none does
+                    torch.distributed.all_reduce(flag := torch.tensor(stop, device=device), torch.distributed.ReduceOp.MAX)
+                    stop = int(flag)
+                if stop or config.save_every and at["step"] % config.save_every == 0:
                     save("last.pt")
-                if stops:
-                    say(f"\nstopped in epoch {epoch + 1}, step {at['step']}; to go on: python {sys.argv[0]} --resume {out}")
-                    sys.exit(128 + stops[0])
+                if stop:
+                    hint = "" if config.demo else f"; to go on: python {sys.argv[0]} --resume '{out}'"
+                    say(f"\nstopped in epoch {epoch + 1}, step {at['step']}{hint}")
+                    sys.exit(128 + stop)
                 now = time.perf_counter()
                 if rank == 0 and sys.stdout.isatty() and now - shown > 0.5:
-                    shown = progress(epoch, at["step"], len(batches), (at["step"] - skipped) * batch / (now - begin)) or now
-            _synced, lr = False, scheduler.get_last_lr()[0]
-            total, hits, count = _summed(at["meters"])
-            seconds = time.perf_counter() - begin
+                    shown, step, (total, hits, count) = now, at["step"], at["meters"].tolist()      # waits for the device
+                    rate = (step - skipped) * batch / (now - begin)
+                    left = int(((config.epochs - epoch) * len(batches) - step) * batch / rate)
+                    print(f"\repoch {epoch + 1}/{config.epochs}  step {step}/{len(batches)}  loss {total / count:.4f}  acc "
+                          f"{hits / count:.2%}  {rate:.0f} images/s  left {left // 3600}:{left // 60 % 60:02}:{left % 60:02} ",
+                          end="", flush=True)
+            _synced, seconds, (total, hits, count) = False, time.perf_counter() - begin, _summed(at["meters"])
             scheduler.step()
             for buffer in net.buffers() if world > 1 else ():
                 torch.distributed.broadcast(buffer, 0)
             result = evaluate(config, net, test, loss)
+            if not math.isfinite(total + result["loss"]):
+                raise ValueError(f"loss is not finite after epoch {epoch + 1}, lr {lr:.3g}; what {out} holds is from before")
             improved = result["accuracy"] > at["best"]["accuracy"]
             at |= dict(epoch=epoch + 1, step=0, meters=torch.zeros(3))
             at |= dict(best=dict(accuracy=result["accuracy"], epoch=epoch + 1)) if improved else {}
@@ -769,22 +768,27 @@ def fit(config, train, test, loss=None, checkpoint=None):
     return result | dict(net=net, best=at["best"], out=out)
 
 @contextlib.contextmanager
-def _locked(out, fresh):
-    """The run's folder for this process alone, until it ends, however it ends."""
+def _locked(out, source):
+    """The run's folder for this process alone, until it ends, however it ends. `source`: what --resume named, or None."""
     import fcntl
     out.mkdir(parents=True, exist_ok=True)
+    source = source and (source if source.is_dir() else source.parent)
     with open(out / "lock", "a") as file:
         try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)      # unlike flock's, not inherited by workers
         except OSError as error:
             raise ValueError(f"another run is writing to {out}: choose another --out") from error
-        if fresh and (out / "last.pt").exists():
+        elsewhere = source and source.resolve() != out.resolve()
+        if (elsewhere or not source) and (out / "last.pt").exists():
             raise ValueError(f"{out} holds a run: go on with --resume {out}, or choose another --out")
+        for name in ("best.pt", "log.csv", "layers.csv") if elsewhere else ():
+            shutil.copy(source / name, out / name)
         yield
 
 def _describe(config, facts, device):
     import torchvision
-    git = subprocess.run(["git", "-C", pathlib.Path(__file__).parent, "rev-parse", "HEAD"], capture_output=True, text=True)
+    command = [shutil.which("git") or "true", "-C", str(pathlib.Path(__file__).parent), "rev-parse", "HEAD"]
+    git = subprocess.run(command, capture_output=True, text=True)
     versions = dict(python=sys.version.split()[0], torch=torch.__version__, torchvision=torchvision.__version__)
     card = torch.cuda.get_device_name(device) if device.type == "cuda" else None
     return json.dumps(dict(settings=dataclasses.asdict(config), facts=facts, git=git.stdout.strip() or None, **versions,

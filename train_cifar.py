@@ -35,7 +35,7 @@ class Settings(Config):
     image_size: int = setting(32, "side that pictures of a folder are scaled and cropped to (paper: 32; ImageNet 224)", least=1)
     skip_bad: bool = setting(False, "leave out files that are no pictures, naming them, instead of stopping")
 
-    PRESETS = dict(imagenet=dict(arch="resnet18", T=4, batch_size=32, image_size=224),
+    PRESETS = dict(imagenet=dict(arch="resnet18", T=4, batch_size=32, image_size=224, workers=4),
                    demo=dict(dataset="shapes", channels=8, epochs=4, batch_size=25, limit_train=1600, limit_test=500,
                              label_smoothing=0.0))
 
@@ -153,6 +153,19 @@ def in_memory(paths, labels, side, skip_bad):
     return torch.stack([images[i] for i in good]), labels[good]
 
 
+def only_pictures(paths, labels):
+    """Leaves out, and names, the files that are no pictures."""
+    def check(path):
+        try:
+            return open_picture(path) is not None
+        except ValueError as error:
+            print(f"left out: {error}", file=sys.stderr)
+
+    with concurrent.futures.ThreadPoolExecutor() as pool:
+        good = [i for i, fine in enumerate(pool.map(check, paths)) if fine]
+    return [paths[i] for i in good], labels[good]
+
+
 def listed(root):
     """DIR/<class>/* -> paths, labels [N], class names."""
     found = torchvision.datasets.ImageFolder(root)
@@ -161,8 +174,12 @@ def listed(root):
 
 def cifar(name, root, train):
     kind = dict(cifar10=torchvision.datasets.CIFAR10, cifar100=torchvision.datasets.CIFAR100)[name]
+    import fcntl
     try:
-        found = kind(root, train=train, download=True)
+        root.mkdir(parents=True, exist_ok=True)
+        with open(root / "lock", "a") as lock:                    # under torchrun one process downloads, the others wait
+            fcntl.lockf(lock, fcntl.LOCK_EX)
+            found = kind(root, train=train, download=True)
     except (OSError, RuntimeError) as error:
         raise ValueError(f"{name} is not in --data {root} and could not be downloaded ({error}): put {kind.filename} from "
                          f"{kind.url} there; --demo needs no data") from error
@@ -188,13 +205,18 @@ def load(config, facts=None):
             chosen = torch.randperm(len(images), generator=torch.Generator().manual_seed(config.seed))[:limit]
             images, labels = images[chosen] if isinstance(images, torch.Tensor) else [images[i] for i in chosen], labels[chosen]
         if config.dataset == "imagenet":
+            if config.skip_bad:                                   # looks at every file once
+                images, labels = only_pictures(images, labels)
             facts = facts or dict(classes=classes, mean=[0.485, 0.456, 0.406], std=[0.229, 0.224, 0.225])
         elif config.dataset == "folder":
             images, labels = in_memory(images, labels, config.image_size, config.skip_bad)
         if facts is None:                                         # of the training set, which comes first
-            scaled = images.double() / 255
-            facts = dict(classes=classes, mean=[round(x, 4) for x in scaled.mean((0, 2, 3)).tolist()],
-                         std=[round(x, 4) for x in scaled.std((0, 2, 3)).clamp(min=1e-3).tolist()])
+            levels = torch.arange(256).double() / 255
+            counts = torch.stack([images[:, c].flatten().bincount(minlength=256) for c in range(3)]) / images[:, 0].numel()
+            mean = counts.double() @ levels
+            std = (counts.double() @ levels.square() - mean.square()).sqrt()
+            facts = dict(classes=classes, mean=[round(x, 4) for x in mean.tolist()],
+                         std=[max(round(x, 4), 1e-3) for x in std.tolist()])
         if classes != facts["classes"]:
             raise ValueError(f"--data {root}: the test set has classes {classes}, the training set {facts['classes']}")
         parts.append(Files(images, labels, facts, config.image_size) if config.dataset == "imagenet" else
@@ -215,6 +237,8 @@ def compare(config, train, test, loss=None):
                 run = dataclasses.replace(config, bn_scale=scale, threshold=threshold, width=width,
                                           out=f"{config.out or folder}/scale-{scale}-{arm}")
                 result = fit(run, train, test, loss)
+                if config.plot:
+                    plot_curves(result["out"])
                 mean = {name: [seen[name].mean().item() for seen in result["layers"].values()]
                         for name in ("firing_rate", "gradient_available")}
                 picture = test[torch.arange(min(100, len(test))), None, 0][0].to(next(result["net"].parameters()).device)
@@ -244,11 +268,17 @@ def plot_curves(out):
     print(f"wrote {out / 'curves.png'}")
 
 
+def check_plot(config):
+    if config.plot and not importlib.util.find_spec("matplotlib"):
+        raise ValueError("--plot needs matplotlib: pip install matplotlib")
+    if config.plot and config.demo and not config.out:
+        raise ValueError("--plot with --demo needs --out, a folder for the pictures")
+
+
 def main(argv=None):
     with one_line_errors():
         config, checkpoint = parse(Settings, __doc__.splitlines()[0], argv)
-        if config.plot and not importlib.util.find_spec("matplotlib"):
-            raise ValueError("--plot needs matplotlib: pip install matplotlib")
+        check_plot(config)
         train, test = load(config, checkpoint and checkpoint["facts"])
         if config.demo:
             compare(config, train, test)

@@ -12,7 +12,6 @@ import contextlib
 import dataclasses
 import functools
 import hashlib
-import importlib.util
 import json
 import multiprocessing
 import os
@@ -28,7 +27,7 @@ import torch.nn.functional as F
 import torchvision
 
 from dsatgo import Config, fit, one_line_errors, parse, replace, sample_seed, setting, tet_loss
-from train_cifar import compare, draw_shapes, open_picture, plot_curves
+from train_cifar import check_plot, compare, draw_shapes, open_picture, plot_curves
 
 FIGSHARE = {"airplane": (7712788, "0afd5c4bf9ae06af762a77b180354fdd"),
             "automobile": (7712791, "8438dfeba3bc970c94962d995b1b9bdd"),
@@ -407,8 +406,7 @@ def plot_frames(data, path):
 def main(argv=None):
     with one_line_errors():
         config, checkpoint = parse(Settings, __doc__.splitlines()[0], argv)
-        if config.plot and not importlib.util.find_spec("matplotlib"):
-            raise ValueError("--plot needs matplotlib: pip install matplotlib")
+        check_plot(config)
         loss = functools.partial(tet_loss, phi=config.phi, lam=config.lam, label_smoothing=config.label_smoothing)
         with tempfile.TemporaryDirectory() as folder:
             if config.demo:
@@ -422,7 +420,7 @@ def main(argv=None):
             if config.demo:
                 return compare(config, train, test, loss)
             result = fit(config, train, test, loss, checkpoint)
-            if config.plot and os.environ.get("RANK", "0") == "0" and not config.eval:
+            if config.plot and os.environ.get("RANK", "0") == "0":
                 plot_curves(result["out"])
                 plot_frames(test, result["out"] / "frames.png")
 

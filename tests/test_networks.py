@@ -214,7 +214,9 @@ def test_energy_counts_what_arrives():
         assert count["mac_counted"] == 2 * first and count["ac_counted"] == pytest.approx(2 * (second + last) * 0.5)
         assert count["mj_counted"] == pytest.approx((4.6 * 2 * first + 0.9 * (second + last)) * 1e-9)
         assert count["mj_paper"] == pytest.approx((4.6 * 2 * (first + last) + 0.9 * second) * 1e-9)
-    assert net.training and energy(net, x[:3]) == count and energy(net, x.expand(2, 7, 1, 8, 8)) == count      # per picture
+    net.a.eval()
+    assert energy(net, x[:3]) == count and net.training and net.c.training and not net.a.training
+    assert energy(net, x[:3]) == count and energy(net, x.expand(2, 7, 1, 8, 8)) == count      # per picture
     pooled = energy(layers(True), x)
     assert pooled["mac_counted"] == 2 * (first + second / 4), "halves arrive: multiply-accumulates"
     assert pooled["ac_paper"] == pytest.approx(2 * second / 4 * 0.5)
@@ -263,6 +265,7 @@ def test_calibrate_is_the_plain_mean_over_batches():
     assert all(m.updates == 3 for m in net.modules() if isinstance(m, LIF))
     assert all(torch.equal(p, before[name]) for name, p in net.named_parameters()) and net.conv1.neuron.w.grad is None
     again = copy.deepcopy(net.state_dict())
+    net.conv1.neuron.running_threshold.fill_(math.nan)
     calibrate(net, batches)                                       # anew: what was there before does not matter
     assert all(torch.equal(a, b) for a, b in zip(net.state_dict().values(), again.values()))
 
@@ -273,7 +276,7 @@ def test_calibrate_loses_nothing_when_it_fails():
     net.eval()
     before = copy.deepcopy(net.state_dict())
     for batches, words in (([], "at least one batch"), ([torch.randn(4, 3, 16, 16), torch.randn(4, 2, 16, 16)], "got"),
-                           ([torch.full((4, 3, 16, 16), math.nan)], "not finite")):
+                           ([torch.full((4, 3, 16, 16), math.nan)], "finite")):
         with pytest.raises(ValueError, match=words):
             calibrate(net, batches)
         assert not net.training and net.conv1.neuron.momentum == 0.1 and net.conv1.current[1].momentum == 0.1

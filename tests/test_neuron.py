@@ -164,7 +164,7 @@ def test_surrogate_window_is_closed_and_one_over_width_high():
     u = torch.tensor([0.49, 0.5, 1.0, 1.5, 1.51], dtype=torch.float64)
     assert rectangle(u, 1.0, 1.0).tolist() == [0, 1, 1, 1, 0]
     assert rectangle(u, 1.0, 0.25).tolist() == [0, 0, 4, 0, 0]
-    assert rectangle(u.bfloat16(), 1.0, 1.0).dtype == torch.bfloat16
+    assert rectangle(u.bfloat16(), 1.0, 1.0).dtype == rectangle(u.bfloat16(), u, torch.ones(5)).dtype == torch.bfloat16
 
 
 def test_eq5():
@@ -304,7 +304,7 @@ def test_wrong_t_empty_batch_and_integers_are_refused_with_the_numbers():
 
 
 @pytest.mark.parametrize("name, value", [
-    ("T", 0), ("T", 2.0), ("T", "2"), ("tau", 0), ("tau", 1.0), ("tau", math.nan), ("tau", "0.2"), ("v_th", 0), ("v_th", -1.0),
+    ("T", 0), ("T", True), ("T", 2.0), ("T", "2"), ("tau", 0), ("tau", 1.0), ("tau", math.nan), ("tau", "0.2"), ("v_th", 0), ("v_th", -1.0),
     ("v_th", math.inf), ("kappa", 0.0), ("f_c", -1), ("f_c", None), ("momentum", 0), ("momentum", 1.5), ("momentum", "none"),
     ("threshold", "adaptive"), ("threshold", None), ("width", "learned")])
 def test_arguments_out_of_range(name, value):

@@ -7,6 +7,7 @@ import pickle
 import signal
 import subprocess
 import sys
+import types
 import urllib.error
 
 import pytest
@@ -117,7 +118,7 @@ def test_a_signal_ends_the_step_saves_and_resumes_bit_for_bit(tmp_path, monkeypa
         patch.setattr(Pictures, "__getitem__", interrupted)
         run("--out", tmp_path / "cut")
     assert stop.value.code == 128 + number and signal.getsignal(number) in (signal.default_int_handler, signal.SIG_DFL)
-    assert f"--resume {tmp_path / 'cut'}" in capsys.readouterr().out
+    assert f"--resume '{tmp_path / 'cut'}'" in capsys.readouterr().out
     checkpoint = load(tmp_path / "cut" / "last.pt")
     assert (checkpoint["epoch"], checkpoint["step"]) == (1, 2)
     run("--resume", tmp_path / "cut", "--workers", 1, base=[])
@@ -179,7 +180,10 @@ def test_eval_finds_the_accuracy_of_the_log_again(tmp_path, capsys):
     run("--eval", out / "best.pt", "--workers", 1, base=[])
     assert f"test accuracy {max(float(row['test_accuracy']) for row in rows):.2%}" in capsys.readouterr().out
     assert sorted(out.iterdir()) == listing
-    assert "--arch" in refused(capsys, "--eval", out, "--arch", "resnet18", base=[])
+    for amp in ("bf16", "fp16"):
+        run("--eval", out, "--amp", amp, base=[])
+    for more in (["--arch", "resnet18"], ["--stop-after", 5], ["--plot"], ["--demo"]):
+        assert more[0] in refused(capsys, "--eval", out, *more, base=[])
 
 
 @pytest.mark.parametrize("arguments, words", [
@@ -225,16 +229,42 @@ def test_damaged_checkpoints_are_named_and_run_no_code(tmp_path, capsys):
 
 
 def test_a_living_or_finished_run_is_not_overwritten(tmp_path, capsys):
-    import fcntl
     out = tmp_path / "run"
     out.mkdir()
-    with open(out / "lock", "a") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
+    script = "import fcntl, sys; f = open(sys.argv[1], 'a'); fcntl.lockf(f, fcntl.LOCK_EX); print('locked', flush=True); input()"
+    with subprocess.Popen([sys.executable, "-c", script, out / "lock"], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as other:
+        assert other.stdout.readline() == b"locked\n"
         assert "another run" in refused(capsys, "--out", out)
+        other.kill()                                              # the lock dies with the process
     run("--out", out, "--stop-after", 1)
     before = (out / "last.pt").read_bytes()
     assert "--resume" in refused(capsys, "--out", out)
+    run("--out", tmp_path / "other", "--stop-after", 2)
+    assert "holds a run" in refused(capsys, "--resume", tmp_path / "other", "--out", out, base=[])
     assert (out / "last.pt").read_bytes() == before
+
+
+def test_resume_elsewhere_takes_the_logs_along(tmp_path):
+    run("--out", tmp_path / "whole")
+    run("--out", tmp_path / "first", "--stop-after", 2)
+    run("--resume", tmp_path / "first", "--out", tmp_path / "second", base=[])
+    assert_same_run(tmp_path / "whole", tmp_path / "second")
+    assert load(tmp_path / "second" / "best.pt")["epoch"] == load(tmp_path / "second" / "last.pt")["best"]["epoch"]
+
+
+def test_resume_refuses_other_data(tmp_path, capsys, folder):
+    run("--dataset", "folder", "--data", folder, "--out", tmp_path / "run", "--epochs", 2, "--stop-after", 1, base=FOLDER)
+    next((folder / "train" / "disc").iterdir()).unlink()
+    assert "samples" in refused(capsys, "--resume", tmp_path / "run", base=[])
+
+
+def test_a_demo_arm_is_a_run_like_any_other(tmp_path, capsys):
+    run("--demo", "--epochs", 1, "--limit-train", 25, "--limit-test", 20, "--channels", 2, "--out", tmp_path, base=[])
+    row, = table(tmp_path / "scale-0.3-AT+TGO" / "log.csv")
+    capsys.readouterr()
+    run("--eval", tmp_path / "scale-0.3-AT+TGO", base=[])
+    out = capsys.readouterr().out
+    assert out.count("\n") == 1 and f"{float(row['test_accuracy']):.2%}" in out
 
 
 @pytest.mark.parametrize("arguments", [
@@ -271,6 +301,8 @@ def test_settings_reach_the_network(tmp_path, monkeypatch):
 def test_a_loss_that_is_not_finite_stops_the_run_and_names_the_step(tmp_path, capsys):
     message = refused(capsys, "--lr", 1e38, "--out", tmp_path / "run")
     assert "epoch 1, step" in message and "1e+38" in message
+    message = refused(capsys, "--lr", 1e38, "--limit-train", 10, "--out", tmp_path / "one-step")      # found when it is evaluated
+    assert "after epoch 1" in message and not (tmp_path / "one-step" / "last.pt").exists()
 
 
 def test_demo_prints_its_table(capsys, tmp_path):
@@ -361,6 +393,16 @@ def test_folder_at_another_size_and_a_bad_picture(folder, tmp_path, capsys):
     assert "nowhere" in refused(capsys, "--dataset", "folder", "--data", tmp_path / "nowhere", "--out", tmp_path / "x", base=FOLDER)
 
 
+def test_imagenet_leaves_out_bad_files_or_names_them(folder, tmp_path, capsys):
+    bad = folder / "train" / "disc" / "bad.png"
+    bad.write_text("this is no picture")
+    arguments = ["--dataset", "imagenet", "--data", folder, "--image-size", 32, "--channels", 2, "--batch-size", 41, "--epochs", 1,
+                 "--device", "cpu", "--T", 1, "--workers", 1]
+    assert str(bad) in refused(capsys, *arguments, "--out", tmp_path / "x", base=[])
+    run(*arguments, "--skip-bad", "--out", tmp_path / "y", base=[])
+    assert str(bad) in capsys.readouterr().err
+
+
 def test_imagenet_streams(folder, tmp_path):
     run("--dataset", "imagenet", "--data", folder, "--image-size", 48, "--channels", 4, "--batch-size", 20, "--epochs", 2, "--workers", 2,
         "--device", "cpu", "--out", tmp_path / "two", base=[])
@@ -401,18 +443,29 @@ def test_without_a_download_one_helpful_line(capsys, tmp_path, monkeypatch):
 
 
 def test_plot(tmp_path, capsys, monkeypatch):
-    if train_cifar.importlib.util.find_spec("matplotlib"):
-        run("--out", tmp_path / "run", "--stop-after", 1, "--plot")
-        assert (tmp_path / "run" / "curves.png").read_bytes().startswith(b"\x89PNG")
     monkeypatch.setattr(train_cifar.importlib.util, "find_spec", lambda name: None)
-    assert "pip install matplotlib" in refused(capsys, "--out", tmp_path / "other", "--plot")
+    assert "pip install matplotlib" in refused(capsys, "--out", tmp_path / "run", "--plot")
+    monkeypatch.undo()
+    drawn = []
+    if not train_cifar.importlib.util.find_spec("matplotlib"):    # not among the requirements: then what is asked of it
+        axis = types.SimpleNamespace(plot=lambda x, y, *_, label: drawn.append((label, x, y)), set_xlabel=str, legend=list)
+        figure = types.SimpleNamespace(savefig=lambda path, dpi: path.write_bytes(b"\x89PNG"))
+        plt = types.ModuleType("matplotlib.pyplot")
+        plt.subplots = lambda *_, **__: (figure, [axis, axis])
+        matplotlib = types.ModuleType("matplotlib")
+        matplotlib.use, matplotlib.pyplot, matplotlib.__spec__ = str, plt, "stub"
+        monkeypatch.setitem(sys.modules, "matplotlib", matplotlib)
+        monkeypatch.setitem(sys.modules, "matplotlib.pyplot", plt)
+    run("--out", tmp_path / "run", "--stop-after", 2, "--plot")
+    assert (tmp_path / "run" / "curves.png").read_bytes().startswith(b"\x89PNG")
+    assert not drawn or [(label, x) for label, x, _ in drawn] == [(n, [1, 2]) for n in ("loss", "train accuracy", "test accuracy")]
 
 
 # Several processes
 
-def torchrun(processes, *arguments):
+def torchrun(processes, *arguments, script=ROOT / "train_cifar.py"):
     command = [sys.executable, "-m", "torch.distributed.run", f"--nproc-per-node={processes}", "--master-port=0", "--rdzv-backend=c10d",
-               "--rdzv-endpoint=localhost:0", str(ROOT / "train_cifar.py"), *TINY, *map(str, arguments)]
+               "--rdzv-endpoint=localhost:0", str(script), *TINY, *map(str, arguments)]
     return subprocess.run(command, env=dict(os.environ, OMP_NUM_THREADS="1", CUDA_VISIBLE_DEVICES=""), capture_output=True,
                           text=True, timeout=300)
 
@@ -426,6 +479,30 @@ def test_two_processes(tmp_path):
     assert hits == pytest.approx(round(hits), abs=1e-4), "15 pictures, each counted once"
     run("--eval", tmp_path / "run", base=[])
     run("--resume", tmp_path / "run", base=[])                    # goes on with one process
+
+
+def test_two_processes_end_at_the_same_step_when_one_is_told_to_and_resume(tmp_path):
+    """The signal reaches rank 1 alone. With one sample each a step, what the ranks do is what one process would, but for rounding."""
+    script = tmp_path / "told.py"
+    script.write_text(f"""
+import os, signal, sys
+sys.path.insert(0, {str(ROOT)!r})
+import train_cifar
+before = train_cifar.Pictures.__getitem__
+def told(self, key):
+    if os.environ["RANK"] == "1" and key[1] == 1:
+        os.kill(os.getpid(), signal.SIGTERM)
+    return before(self, key)
+train_cifar.Pictures.__getitem__ = told
+train_cifar.main(sys.argv[1:])
+""")
+    done = torchrun(2, "--out", tmp_path / "run", "--sync-stats", script=script)
+    assert "stopped in epoch 2, step 1" in done.stdout, done.stderr
+    checkpoint = load(tmp_path / "run" / "last.pt")
+    assert (checkpoint["epoch"], checkpoint["step"]) == (1, 1) and checkpoint["meters"][2] == 10, "of both processes"
+    done = torchrun(2, "--resume", tmp_path / "run")
+    assert done.returncode == 0, done.stderr
+    assert [row["epoch"] for row in table(tmp_path / "run" / "log.csv")] == ["1", "2", "3"]
 
 
 def _rank(rank, world, port, path):
