@@ -3,9 +3,11 @@ import re
 import shlex
 import subprocess
 
+import pytest
 from conftest import ROOT
 
 import train_cifar
+import train_dvs
 
 TEXT = (ROOT / "README.md").read_text()
 
@@ -18,17 +20,19 @@ def test_the_python_in_the_readme_runs(capsys):
     assert "tensor" in capsys.readouterr().out
 
 
-def test_every_command_in_the_readme_parses(tmp_path, monkeypatch):
-    monkeypatch.setattr(train_cifar, "load", lambda *_: (None, None))
-    reached = []
-    monkeypatch.setattr(train_cifar, "fit", lambda *_, **__: reached.append("fit"))
-    monkeypatch.setattr(train_cifar, "compare", lambda *_: reached.append("demo"))
-    commands = re.findall(r"python train_cifar\.py([^`|&\n]*)", TEXT)
-    assert len(commands) >= 3
+@pytest.mark.parametrize("script, least", [(train_cifar, 4), (train_dvs, 4)])
+def test_every_command_in_the_readme_and_the_docstrings_parses(script, least, monkeypatch):
+    monkeypatch.setattr(script, "load", lambda *_: (None, None))
+    monkeypatch.setattr(script, "compare", lambda *_: reached.append("demo"))
+    monkeypatch.setattr(script, "fit", lambda *_, **__: reached.append("fit"))
+    for name in ("simulate", "simulated"):
+        monkeypatch.setattr(script, name, lambda *_: None, raising=False)
+    reached, name = [], script.__name__
+    commands = re.findall(rf"python {name}\.py([^`|&\n]*)", TEXT) + re.findall(rf"    python {name}\.py((?: \S+)*)  ", script.__doc__)
+    assert len(commands) >= least
     for command in commands:
-        if "..." not in command:
-            train_cifar.main(shlex.split(command))
-    assert reached.count("demo") >= 1
+        script.main(shlex.split(command))
+    assert len(reached) == len(commands) and "demo" in reached
 
 
 def test_ci_runs_the_readmes_test_command():
