@@ -217,7 +217,7 @@ def split_by(items, split):
         for one, other in zip(mine, mine[1:]):
             if number(one) == number(other):
                 raise ValueError(f"{other[1] or other[0]}: the same number as {one[1] or one[0]}")
-        n = max(1, len(mine) // 10)
+        n = max(1, round(len(mine) / 10))
         if len(mine) < 2:
             raise ValueError(f"class {label} has {len(mine)} recording, too few to split")
         order = np.random.default_rng(int(seed)).permutation(len(mine)) if seed else np.arange(len(mine))
