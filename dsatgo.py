@@ -130,8 +130,7 @@ class LIF(nn.Module):
     has averaged. Training fires at the batch's threshold, evaluation at the running one. theta is floored at
     v_th/1000, so a silent layer stays silent. A layer whose potentials are all equal and not 0 is a tie (mean + 0
     against itself): whether it fires is rounding. Where theta or a potential is not finite, the spikes are NaN.
-    ValueError: an argument out of range; a current of the wrong T, empty or not floating point. Differentiating
-    twice is an error."""
+    ValueError: an argument out of range, a current of the wrong T, empty or not floating point."""
 
     def __init__(self, T, *, tau=0.2, v_th=1.0, kappa=1.0, f_c=1.0, momentum=0.1,
                  threshold="true", width="threshold", learn_tau=True):
@@ -147,9 +146,10 @@ class LIF(nn.Module):
         # Eqs. 5 and 6 are computed only where something follows them
         self.adaptive = threshold in ("true", "estimated") or (threshold, width) == ("fixed", "threshold")
         for name, value, learned in ("w", math.log(tau / (1 - tau)), learn_tau), ("a", math.log(v_th), threshold == "learned"):
-            value = torch.tensor(value, dtype=torch.get_default_dtype())
+            value = torch.tensor(value)
             self.register_parameter(name, nn.Parameter(value)) if learned else self.register_buffer(name, value)
-        self.register_buffer("running_threshold", torch.full((T,), float(v_th)))
+        wide = torch.promote_types(torch.get_default_dtype(), torch.float32)
+        self.register_buffer("running_threshold", torch.full((T,), float(v_th), dtype=wide))
         self.register_buffer("updates", torch.tensor(0))
         self.figures, self.seen, self._unwarned = None, 0, True   # figures: a dict while `probe` watches; seen: pictures
 

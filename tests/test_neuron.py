@@ -406,6 +406,15 @@ def test_half_keeps_the_running_thresholds_exact():
     assert layer.w.dtype == torch.float16
 
 
+def test_a_narrow_default_dtype_does_not_narrow_the_running_thresholds():
+    torch.set_default_dtype(torch.bfloat16)
+    try:
+        layer = LIF(2)
+    finally:
+        torch.set_default_dtype(torch.float32)
+    assert layer.running_threshold.dtype == torch.float32 and layer.w.dtype == torch.bfloat16
+
+
 def test_keeps_potential_and_spikes_and_nothing_else_of_that_size():
     current = torch.randn(4, 8, 16, 5, 5, requires_grad=True)
     kept = []
