@@ -59,7 +59,7 @@ class Settings(Config):
     download: bool = setting(False, "fetch CIFAR10-DVS (about 8 GB) into --data first")
     simulate: str | None = setting(None, "first fill --data with simulated recordings of these pictures, PICTURES/CLASS/*")
 
-    PRESETS = dict(demo=dict(dataset="folder", channels=4, T=6, size=32, epochs=6, batch_size=20, limit_train=500,
+    PRESETS = dict(demo=dict(dataset="folder", channels=4, T=6, size=32, epochs=14, batch_size=20, limit_train=600,
                              limit_test=200))
 
 # ---- event files ----
