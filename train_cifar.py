@@ -26,7 +26,6 @@ from dsatgo import Config, energy, fit, one_line_errors, parse, sample_seed, set
 
 CLASSES = ["disc", "ring", "square", "frame", "triangle", "cross", "bar", "pair", "crescent", "corner"]
 
-
 @dataclasses.dataclass
 class Settings(Config):
     dataset: str = setting("cifar10", "CIFAR from torchvision; shapes drawn here; a folder held in memory; imagenet, a folder "
@@ -40,8 +39,6 @@ class Settings(Config):
                              label_smoothing=0.0))
 
 # ---- drawn pictures ----
-
-
 def draw_shapes(n, seed, side=32):
     """n pictures of CLASSES in turn, uint8 [n, 3, side, side] and labels [n]: one shape each of random place, size, turn and
     colours on a shaded, noisy ground. What a class has in common is no pixel, so a linear classifier does not see it."""
@@ -71,8 +68,6 @@ def draw_shapes(n, seed, side=32):
     return (pictures.clamp(0, 1) * 255).round().to(torch.uint8), labels
 
 # ---- data sets: data[indices, epoch, seed] -> inputs [B, 3, H, W], labels [B] ----
-
-
 class Pictures:
     """uint8 pictures in memory. Training: crop after 4 pixels of padding, flip, and `policy` (AutoAugment or None), each
     drawn per picture from (seed, epoch, picture); then per-channel normalisation."""
@@ -86,20 +81,21 @@ class Pictures:
 
     def __getitem__(self, key):
         indices, epoch, seed = key
-        images = self.images[indices]
-        if epoch is not None:
-            with torch.random.fork_rng(devices=[]):               # torchvision draws from the global generator
-                images = torch.stack([self.augment(x, sample_seed(seed, epoch, i)) for x, i in zip(images, indices.tolist())])
+        with torch.random.fork_rng(devices=[]):                   # torchvision draws from the global generator
+            seeds = [None if epoch is None else sample_seed(seed, epoch, i) for i in indices.tolist()]
+            images = torch.stack([self.picture(i, key) for i, key in zip(indices.tolist(), seeds)])
         mean, std = (torch.tensor(self.facts[name])[:, None, None] for name in ("mean", "std"))
         return (images.float() / 255 - mean) / std, self.labels[indices]
 
-    def augment(self, x, seed):
+    def picture(self, i, seed):
+        x = self.images[i]
+        if seed is None:
+            return x
         torch.default_generator.manual_seed(seed)
         (top, left), flip = torch.randint(0, 9, (2,)).tolist(), torch.rand(()) < 0.5
         x = F.pad(x, (4, 4, 4, 4))[:, top:top + x.shape[1], left:left + x.shape[2]]
         x = x.flip(2) if flip else x
         return self.policy(x) if self.policy else x
-
 
 class Files(Pictures):
     """Picture files, decoded when asked for (by the workers): RandomResizedCrop, flip, AutoAugment; or the centre."""
@@ -111,20 +107,12 @@ class Files(Pictures):
         self.random, self.centre = transforms.Compose(random), transforms.Compose(
             [transforms.Resize(side * 256 // 224), transforms.CenterCrop(side)])
 
-    def __getitem__(self, key):
-        indices, epoch, seed = key
-        with torch.random.fork_rng(devices=[]):
-            images = torch.stack([self.decode(i, epoch, seed) for i in indices.tolist()])
-        mean, std = (torch.tensor(self.facts[name])[:, None, None] for name in ("mean", "std"))
-        return (images.float() / 255 - mean) / std, self.labels[indices]
-
-    def decode(self, i, epoch, seed):
+    def picture(self, i, seed):
         picture = open_picture(self.images[i])
-        if epoch is None:
+        if seed is None:
             return pil_to_tensor(self.centre(picture))
-        torch.default_generator.manual_seed(sample_seed(seed, epoch, i))
+        torch.default_generator.manual_seed(seed)
         return pil_to_tensor(self.random(picture))
-
 
 def open_picture(path):
     try:
@@ -132,45 +120,27 @@ def open_picture(path):
     except Exception as error:                                    # PIL raises many kinds on damaged files
         raise ValueError(f"{path} is no picture: {error}; remove it, or give --skip-bad") from error
 
-
-def in_memory(paths, labels, side, skip_bad):
-    """Decodes picture files once, in threads -> uint8 [N, 3, side, side], labels [N]."""
-    fit_in = transforms.Compose([transforms.Resize(side), transforms.CenterCrop(side)])
-
-    def decode(path):
+def decoded(paths, labels, prepare, skip_bad):
+    """prepare(picture) of every file, in threads -> list, paths and labels; without those that are no pictures, if skip_bad."""
+    def one(path):
         try:
-            return pil_to_tensor(fit_in(open_picture(path)))
+            return prepare(open_picture(path))
         except ValueError as error:
             if not skip_bad:
                 raise
             print(f"left out: {error}", file=sys.stderr)
 
     with concurrent.futures.ThreadPoolExecutor() as pool:
-        images = list(pool.map(decode, paths))
-    good = [i for i, image in enumerate(images) if image is not None]
+        results = list(pool.map(one, paths))
+    good = [i for i, result in enumerate(results) if result is not None]
     if not good:
         raise ValueError("none of the files is a picture")
-    return torch.stack([images[i] for i in good]), labels[good]
-
-
-def only_pictures(paths, labels):
-    """Leaves out, and names, the files that are no pictures."""
-    def check(path):
-        try:
-            return open_picture(path) is not None
-        except ValueError as error:
-            print(f"left out: {error}", file=sys.stderr)
-
-    with concurrent.futures.ThreadPoolExecutor() as pool:
-        good = [i for i, fine in enumerate(pool.map(check, paths)) if fine]
-    return [paths[i] for i in good], labels[good]
-
+    return [results[i] for i in good], [paths[i] for i in good], labels[good]
 
 def listed(root):
     """DIR/<class>/* -> paths, labels [N], class names."""
     found = torchvision.datasets.ImageFolder(root)
     return [path for path, _ in found.samples], torch.tensor(found.targets), found.classes
-
 
 def cifar(name, root, train):
     kind = dict(cifar10=torchvision.datasets.CIFAR10, cifar100=torchvision.datasets.CIFAR100)[name]
@@ -184,7 +154,6 @@ def cifar(name, root, train):
         raise ValueError(f"{name} is not in --data {root} and could not be downloaded ({error}): put {kind.filename} from "
                          f"{kind.url} there; --demo needs no data") from error
     return torch.from_numpy(found.data).permute(0, 3, 1, 2).contiguous(), torch.tensor(found.targets), found.classes
-
 
 def load(config, facts=None):
     """The training set (None for --eval) and the test set. `facts`: a checkpoint's, with its normalisation."""
@@ -206,10 +175,13 @@ def load(config, facts=None):
             images, labels = images[chosen] if isinstance(images, torch.Tensor) else [images[i] for i in chosen], labels[chosen]
         if config.dataset == "imagenet":
             if config.skip_bad:                                   # looks at every file once
-                images, labels = only_pictures(images, labels)
+                _, images, labels = decoded(images, labels, bool, True)
             facts = facts or dict(classes=classes, mean=[0.485, 0.456, 0.406], std=[0.229, 0.224, 0.225])
         elif config.dataset == "folder":
-            images, labels = in_memory(images, labels, config.image_size, config.skip_bad)
+            side = config.image_size
+            prepare = transforms.Compose([transforms.Resize(side), transforms.CenterCrop(side), transforms.PILToTensor()])
+            images, _, labels = decoded(images, labels, prepare, config.skip_bad)
+            images = torch.stack(images)
         if facts is None:                                         # of the training set, which comes first
             levels = torch.arange(256).double() / 255
             counts = torch.stack([images[:, c].flatten().bincount(minlength=256) for c in range(3)]) / images[:, 0].numel()
@@ -224,8 +196,6 @@ def load(config, facts=None):
     return parts
 
 # ---- side by side ----
-
-
 def compare(config, train, test, loss=None):
     """Trains vanilla and AT+TGO, with potentials that suit a fixed threshold (batch norm's scale 1) and with potentials
     too small for it (0.3), same seed, and prints a table of what each arrived at."""
@@ -250,7 +220,6 @@ def compare(config, train, test, loss=None):
         print("  {:<9} {:8} {:8.1%} {:7.1%} {:15.1%} {:14.1%} {:12.1%} {:11.4f}".format(scale, arm, *shares, mj))
     return rows
 
-
 def plot_curves(out):
     """curves.png beside a run's log.csv: loss and accuracy over epochs."""
     import matplotlib
@@ -267,13 +236,11 @@ def plot_curves(out):
     figure.savefig(out / "curves.png", dpi=150)
     print(f"wrote {out / 'curves.png'}")
 
-
 def check_plot(config):
     if config.plot and not importlib.util.find_spec("matplotlib"):
         raise ValueError("--plot needs matplotlib: pip install matplotlib")
     if config.plot and config.demo and not config.out:
         raise ValueError("--plot with --demo needs --out, a folder for the pictures")
-
 
 def main(argv=None):
     with one_line_errors():
@@ -286,7 +253,6 @@ def main(argv=None):
             result = fit(config, train, test, checkpoint=checkpoint)
             if config.plot and os.environ.get("RANK", "0") == "0":
                 plot_curves(result["out"])
-
 
 if __name__ == "__main__":
     main()

@@ -36,7 +36,6 @@ FIGSHARE = {"airplane": (7712788, "0afd5c4bf9ae06af762a77b180354fdd"),
             "frog": (7712842, "cad6ed91214b1c7388a5f6ee56d08803"), "horse": (7712851, "e7cbbf77bec584ffbf913f00e682782a"),
             "ship": (7712836, "41c7bd7d6b251be82557c6cce9a7d5c9"), "truck": (7712839, "89f3922fd147d9aeff89e76a2b0b70a7")}
 
-
 @dataclasses.dataclass
 class Settings(Config):
     dataset: str = setting("cifar10dvs", "CIFAR10-DVS, or a folder of recordings (paper: CIFAR10-DVS)",
@@ -63,15 +62,12 @@ class Settings(Config):
                              limit_test=200))
 
 # ---- event files ----
-
-
 def read_aedat(path):
     """AEDAT 2.0 of a DVS128 -> t int64 microseconds from 0, x and y uint8 0..127 and p uint8 0/1 as stored, each [N].
     Special events (bit 15) are dropped. ValueError with the file, the byte and the reason for: another version, another
     sensor, a truncated tail, times that go backward, no events."""
     with open(path, "rb") as file:
         return decode_aedat(file.read(), path)[:4]
-
 
 def decode_aedat(data, name):
     """`read_aedat` of bytes; the fifth thing returned is how many special events were dropped."""
@@ -111,20 +107,17 @@ def decode_aedat(data, name):
     x, y, p = (bits.astype(np.uint8) for bits in (address >> 1 & 127, address >> 8 & 127, address & 1))
     return t - t[0], x, y, p, dropped
 
-
 def write_aedat(path, t, x, y, p):
     """The inverse of `read_aedat`, with the shortest header."""
     t, x, y, p = (np.asarray(values, np.uint32) for values in (t, x, y, p))
     words = np.stack([y << 8 | x << 1 | p, t], 1).astype(">u4")
     replace(path, lambda file: file.write(b"#!AER-DAT2.0\r\n# simulated DVS128\r\n" + words.tobytes()))
 
-
 def read_nmnist(path):
     """N-MNIST -> t int64 microseconds, x and y uint8 0..33, p uint8 0/1, each [N]: 5 bytes an event, x, y, then 1 bit of
     polarity and 23 of time, big-endian. ValueError as in `read_aedat`."""
     with open(path, "rb") as file:
         return decode_nmnist(file.read(), path)[:4]
-
 
 def decode_nmnist(data, name):
     if len(data) % 5 or not data:
@@ -140,7 +133,6 @@ def decode_nmnist(data, name):
         raise ValueError(f"{name}: byte {5 * int(backward.argmax()) + 5}: time goes backward")
     return t - t[0], x, y, p, 0
 
-
 def events_to_frames(t, x, y, p, T=10, size=48, by="time", sensor=(128, 128), orientation="upright"):
     """Events [N] -> counts, uint8 [T, 2, size, size], channel p: T windows of equal duration or count, pixels binned by
     coordinate * size // side. "upright" turns the picture by 180 degrees (a DVS128's rows and columns run the other way),
@@ -153,8 +145,6 @@ def events_to_frames(t, x, y, p, T=10, size=48, by="time", sensor=(128, 128), or
     return np.minimum(np.bincount(cell, minlength=T * 2 * size * size), 255).astype(np.uint8).reshape(T, 2, size, size)
 
 # ---- recordings and their cache ----
-
-
 def decode(how, item):
     """One recording -> frames, special events dropped, cells at 255; or the ValueError's text. Runs in worker processes."""
     T, size, by, orientation, transposed = how
@@ -174,7 +164,6 @@ def decode(how, item):
         return frames, dropped, int((frames == 255).sum())
     except (ValueError, OSError, zipfile.BadZipFile) as error:
         return f"{member or name}: {error}" if str(member or name) not in str(error) else str(error)
-
 
 def recordings(root):
     """(file or archive, member or None, class) of every recording below `root`, or in the zip archives in it."""
@@ -198,13 +187,11 @@ def recordings(root):
             raise ValueError(f"{path}: a class without recordings")
     return found
 
-
 def number(item):
     digits = re.findall(r"\d+", os.path.basename(item[1] or item[0]))
     if not digits:
         raise ValueError(f"{item[1] or item[0]}: no number in the name to split by")
     return int(digits[-1])
-
 
 def split_by(items, split):
     """-> training items, test items: a tenth of each class, by the number in the file name."""
@@ -226,7 +213,6 @@ def split_by(items, split):
         train += mine[n:] if kind == "tebn" else mine[:-n]
     return train, test
 
-
 class Events:
     """Frames [N, T, 2, size, size], uint8, memory-mapped. Training: flip and roll by up to 5 pixels, the same at all t."""
 
@@ -247,7 +233,6 @@ class Events:
         random = torch.Generator().manual_seed(seed)
         flip, (down, right) = torch.rand((), generator=random) < 0.5, torch.randint(-5, 6, (2,), generator=random).tolist()
         return torch.roll(x.flip(3) if flip else x, (down, right), (2, 3))
-
 
 def cached_frames(config, items, transposed):
     """-> frames [N, T, 2, size, size] memory-mapped, which of the items they are. Decoded once, in parallel and in order, into
@@ -293,7 +278,6 @@ def cached_frames(config, items, transposed):
         raise ValueError(f"{path}: not {about['bytes']} bytes of {len(about['good'])} recordings: remove {folder}")
     return np.memmap(path, np.uint8, "r", shape=(len(about["good"]), *shape)), about["good"]
 
-
 def load(config):
     """The training set and the test set."""
     root, parted = pathlib.Path(config.data), (pathlib.Path(config.data) / "train").is_dir()
@@ -324,8 +308,6 @@ def load(config):
     return sets
 
 # ---- the simulated camera ----
-
-
 def record(picture, seed, steps=120, duration=300_000, contrast=0.25, mismatch=0.03, refractory=1_000, noise=2.0):
     """A grey picture [128, 128] in [0, 1] goes round a closed loop before a DVS128 -> t, x, y, p as the sensor stores them. A
     pixel sends an event whenever the logarithm of its brightness has moved by its contrast threshold (which differs from pixel
@@ -358,12 +340,10 @@ def record(picture, seed, steps=120, duration=300_000, contrast=0.25, mismatch=0
     row, column = places[order] // 128, places[order] % 128
     return times[order], 127 - column, 127 - row, polarity[order].astype(np.uint8)                        # bit 1: darker
 
-
 def record_file(job):
     source, seed, path = job
     picture = open_picture(source) if isinstance(source, str) else torchvision.transforms.functional.to_pil_image(source)
     write_aedat(path, *record(np.asarray(picture.convert("L").resize((128, 128), 2), np.float32) / 255, seed))
-
 
 def simulate(pictures, folder):
     """pictures: (path or tensor, class name) pairs, recorded as folder/CLASS/CLASS_i.aedat."""
@@ -377,7 +357,6 @@ def simulate(pictures, folder):
             if sys.stdout.isatty():
                 print(f"\rsimulated {i + 1}/{len(jobs)}", end="" if i + 1 < len(jobs) else "\n")
 
-
 def simulated(config):
     """--simulate: fills --data with recordings of a folder of pictures, of at most limit_train + limit_test of them."""
     source, root = pathlib.Path(config.simulate), pathlib.Path(config.data)
@@ -388,7 +367,6 @@ def simulated(config):
         found = torchvision.datasets.ImageFolder(source / part)
         chosen = np.random.default_rng(config.seed).permutation(len(found))[:limit]
         simulate([(found.samples[i][0], found.classes[found.samples[i][1]]) for i in sorted(chosen)], root / part)
-
 
 def plot_frames(data, path):
     """The first recordings of each class, all timesteps added up, ON red and OFF blue on white."""
@@ -401,7 +379,6 @@ def plot_frames(data, path):
             tiles.append(torch.stack([1 - off, 1 - torch.maximum(on, off), 1 - on]))
     torchvision.utils.save_image(F.interpolate(torch.stack(tiles), scale_factor=3), path, nrow=6, pad_value=0.8)
     print(f"wrote {path}")
-
 
 def main(argv=None):
     with one_line_errors():
@@ -423,7 +400,6 @@ def main(argv=None):
             if config.plot and os.environ.get("RANK", "0") == "0":
                 plot_curves(result["out"])
                 plot_frames(test, result["out"] / "frames.png")
-
 
 if __name__ == "__main__":
     main()
