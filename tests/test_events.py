@@ -13,7 +13,7 @@ from conftest import ROOT
 from hypothesis import given
 from hypothesis import strategies as st
 from test_trainer import assert_same_run, load, refused, table
-from torchvision.transforms.functional import to_pil_image
+from torchvision.transforms.functional import pil_to_tensor, to_pil_image
 
 import train_dvs
 from train_cifar import draw_shapes
@@ -308,6 +308,17 @@ def test_bad_folders(folder, tmp_path, capsys):
     shutil.copytree(folder / "test" / "right", folder / "test" / "left")
     shutil.copytree(folder / "test" / "right", folder / "train" / "left")
     assert "right_0.aedat" in one_line(capsys, *data)
+
+
+def test_frames_are_drawn_on_red_off_blue(tmp_path):
+    frames = np.zeros((2, 3, 2, 16, 16), np.uint8)
+    frames[0, :, 0, 2, 3], frames[1, :, 1, 9, 8] = 5, 5           # bit 0: brighter, bit 1: darker
+    train_dvs.plot_frames(train_dvs.Events(frames, torch.tensor([0, 1]), dict(classes=["a", "b"])), tmp_path / "frames.png")
+    picture = pil_to_tensor(train_dvs.open_picture(tmp_path / "frames.png"))
+    border, side = 2, 3 * 16
+    on = picture[:, border + 2 * 3 + 1, border + 3 * 3 + 1]
+    off = picture[:, border + 9 * 3 + 1, 2 * border + side + 8 * 3 + 1]
+    assert on.tolist() == [255, 0, 0] and off.tolist() == [0, 0, 255] and picture[:, border + 40, border + 40].tolist() == [255] * 3
 
 
 # The cache
