@@ -781,7 +781,7 @@ def _locked(out, source):
         elsewhere = source and source.resolve() != out.resolve()
         if (elsewhere or not source) and (out / "last.pt").exists():
             raise ValueError(f"{out} holds a run: go on with --resume {out}, or choose another --out")
-        for name in ("best.pt", "log.csv", "layers.csv") if elsewhere else ():
+        for name in [n for n in ("best.pt", "log.csv", "layers.csv") if elsewhere and (source / n).exists()]:
             shutil.copy(source / name, out / name)
         yield
 

@@ -250,6 +250,10 @@ def test_resume_elsewhere_takes_the_logs_along(tmp_path):
     run("--resume", tmp_path / "first", "--out", tmp_path / "second", base=[])
     assert_same_run(tmp_path / "whole", tmp_path / "second")
     assert load(tmp_path / "second" / "best.pt")["epoch"] == load(tmp_path / "second" / "last.pt")["best"]["epoch"]
+    (tmp_path / "early").mkdir()                                  # as within the first epoch: nothing but last.pt
+    (tmp_path / "early" / "last.pt").write_bytes((tmp_path / "first" / "last.pt").read_bytes())
+    run("--resume", tmp_path / "early", "--out", tmp_path / "third", base=[])
+    assert load(tmp_path / "third" / "last.pt")["epoch"] == 3
 
 
 def test_resume_refuses_other_data(tmp_path, capsys, folder):
