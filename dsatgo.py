@@ -64,14 +64,14 @@ def _lif_forward(current, tau, given, rule):
     """A layer's whole sequence, [T, N] -> u, s [T, N], theta, fire, k [T]. `given`: thresholds [T], or None for
     Eq. 5 on this batch. `fire` is where it fires: theta, or v_th if that is fixed."""
     dtype, wide = current.dtype, torch.promote_types(current.dtype, torch.float32)
-    u = s = torch.zeros_like(current[0], dtype=wide)                               # at rest
     trace = []
     for t in range(len(current)):
-        u = (tau * u * (1 - s) + current[t]).to(dtype).to(wide)                    # Eq. 2
+        i = current[t].to(wide)
+        u = i if t == 0 else torch.addcmul(i, tau * u, 1 - s).to(dtype).to(wide)   # Eq. 2: I + tau U (1 - S), from rest
         theta = adaptive_threshold(u, rule.f_c) if given is None else given[t]     # Eq. 5
         theta = theta.to(wide).clamp(min=FLOOR * rule.v_th)                        # a layer at rest must not fire
         fire = torch.full_like(theta, rule.v_th) if rule.threshold == "fixed" else theta
-        s = (u >= fire).to(wide) + 0 * (u - theta)                                 # Eq. 3; 0 * NaN: never swallowed
+        s = torch.addcmul((u >= fire).to(wide), u, theta - theta)                  # Eq. 3, + 0 or NaN: never swallowed
         if rule.width == "fixed":
             k = torch.full_like(theta, rule.kappa)
         else:                                                                      # Eq. 7, or the released code's
@@ -83,18 +83,17 @@ def _lif_forward(current, tau, given, rule):
 def _lif_backward(ds, u, s, fire, k, tau, learned):
     """dL/dS -> dL/dI [T, N], dL/dtau [] and, of a learned threshold, dL/dtheta [T], from the saved potentials and
     spikes. k is a constant here, and theta unless learned; the reset is no constant."""
-    wide = torch.promote_types(u.dtype, torch.float32)
-    du, dtau = torch.zeros_like(u[0], dtype=wide), torch.zeros_like(tau)
-    dcurrent, dtheta = [], []
-    for t in reversed(range(len(u))):                           # du holds dL/dU(t+1)
-        ut, kept = u[t].to(wide), 1 - s[t].to(wide)
-        dtau = dtau + (du * ut * kept).sum()                    # dU(t+1)/dtau = U(t) (1 - S(t))
-        dst = ds[t].to(wide) - du * tau * ut                    # Eq. 10: dU(t+1)/dS(t) = -tau U(t)
-        dspike = dst * rectangle(ut, fire[t], k[t])             # Eq. 9, first term, with Eq. 4
-        du = dspike + du * tau * kept                           # Eq. 9: dU(t+1)/dU(t) = tau (1 - S(t))
-        dcurrent.append(du.to(u.dtype))                         # dU(t)/dI(t) = 1; Eq. 11 goes on from it
+    dtype, wide = u.dtype, torch.promote_types(u.dtype, torch.float32)
+    du, dtau, dcurrent, dtheta = torch.zeros_like(u[0], dtype=wide), torch.zeros_like(tau), [], []
+    for t in reversed(range(len(u))):                               # du holds dL/dU(t+1)
+        ut, kept, decayed = u[t].to(wide), 1 - s[t].to(wide), tau * du
+        dtau = dtau + (du * ut * kept).sum()                        # dU(t+1)/dtau = U(t) (1 - S(t))
+        dst = torch.addcmul(ds[t].to(wide), decayed, ut, value=-1)  # Eq. 10: dU(t+1)/dS(t) = -tau U(t)
+        dspike = dst * rectangle(ut, fire[t], k[t])                 # Eq. 9, first term, with Eq. 4
+        du = torch.addcmul(dspike, decayed, kept)                   # Eq. 9: dU(t+1)/dU(t) = tau (1 - S(t))
+        dcurrent.append(du.to(dtype))                               # dU(t)/dI(t) = 1; Eq. 11 goes on from it
         if learned:
-            dtheta.append(-dspike.sum())                        # dS/dtheta = -dS/dU
+            dtheta.append(-dspike.sum())                            # dS/dtheta = -dS/dU
     return torch.stack(dcurrent[::-1]), dtau, torch.stack(dtheta[::-1]) if learned else None
 
 class _LIF(torch.autograd.Function):
