@@ -21,13 +21,14 @@ Time comes first: [T, B, ...]. A layer without time (convolution, batch norm, li
 [T*B, ...]. A neuron takes a whole sequence from rest and keeps no potential between calls: there is nothing to
 reset, and the batch size may change at any time. A potential equal to its threshold fires.
 """
-import argparse, contextlib, dataclasses, hashlib, json, math, numbers, os, pathlib, shutil  # noqa: E401
+import argparse, contextlib, copy, dataclasses, hashlib, json, math, numbers, os, pathlib, shutil  # noqa: E401
 import signal, subprocess, sys, time, typing, warnings  # noqa: E401
 from collections import OrderedDict, namedtuple
 from functools import partial
 
 import torch
 import torch.nn.functional as F
+import torch.utils.checkpoint
 from torch import nn
 
 FLOOR = 1e-3    # the smallest theta, in units of v_th, and the smallest width, in units of kappa
@@ -64,7 +65,7 @@ def _lif_forward(current, tau, given, rule):
     """A layer's whole sequence, [T, N] -> u, s [T, N], theta, fire, k [T]. `given`: thresholds [T], or None for
     Eq. 5 on this batch. `fire` is where it fires: theta, or v_th if that is fixed."""
     dtype, wide = current.dtype, torch.promote_types(current.dtype, torch.float32)
-    trace = []
+    trace, u, s = [], None, None
     for t in range(len(current)):
         i = current[t].to(wide)
         u = i if t == 0 else torch.addcmul(i, tau * u, 1 - s).to(dtype).to(wide)   # Eq. 2: I + tau U (1 - S), from rest
@@ -83,14 +84,15 @@ def _lif_forward(current, tau, given, rule):
 def _lif_backward(ds, u, s, fire, k, tau, learned):
     """dL/dS -> dL/dI [T, N], dL/dtau [] and, of a learned threshold, dL/dtheta [T], from the saved potentials and
     spikes. k is a constant here, and theta unless learned; the reset is no constant."""
-    dtype, wide = u.dtype, torch.promote_types(u.dtype, torch.float32)
-    du, dtau, dcurrent, dtheta = torch.zeros_like(u[0], dtype=wide), torch.zeros_like(tau), [], []
-    for t in reversed(range(len(u))):                               # du holds dL/dU(t+1)
-        ut, kept, decayed = u[t].to(wide), 1 - s[t].to(wide), tau * du
-        dtau = dtau + (du * ut * kept).sum()                        # dU(t+1)/dtau = U(t) (1 - S(t))
-        dst = torch.addcmul(ds[t].to(wide), decayed, ut, value=-1)  # Eq. 10: dU(t+1)/dS(t) = -tau U(t)
+    T, dtype, wide = len(u), u.dtype, torch.promote_types(u.dtype, torch.float32)
+    du, dtau, dcurrent, dtheta = None, torch.zeros_like(tau), [], []
+    for t in reversed(range(T)):
+        ut, kept, dst = u[t].to(wide), 1 - s[t].to(wide), ds[t].to(wide)
+        if t + 1 < T:                                               # du still holds dL/dU(t+1)
+            decayed, dtau = tau * du, dtau + (du * ut * kept).sum()     # dU(t+1)/dtau = U(t) (1 - S(t))
+            dst = torch.addcmul(dst, decayed, ut, value=-1)         # Eq. 10: dU(t+1)/dS(t) = -tau U(t)
         dspike = dst * rectangle(ut, fire[t], k[t])                 # Eq. 9, first term, with Eq. 4
-        du = torch.addcmul(dspike, decayed, kept)                   # Eq. 9: dU(t+1)/dU(t) = tau (1 - S(t))
+        du = torch.addcmul(dspike, decayed, kept) if t + 1 < T else dspike      # Eq. 9: dU(t+1)/dU(t) = tau (1 - S(t))
         dcurrent.append(du.to(dtype))                               # dU(t)/dI(t) = 1; Eq. 11 goes on from it
         if learned:
             dtheta.append(-dspike.sum())                            # dS/dtheta = -dS/dU
@@ -209,14 +211,37 @@ def ReLU(T):
     return nn.ReLU()
 
 class _Fold(nn.Sequential):
-    """Layers without time, applied to [T*B, ...]."""
+    """Layers without time, applied to [T*B, ...]; with `once`, a picture repeated by `expand` is looked at once."""
+    once = False
+
     def forward(self, x):
+        if self.once and x.stride(0) == 0:
+            return super().forward(x[0]).expand(len(x), *[-1] * (x.dim() - 1))
         return super().forward(x.flatten(0, 1)).unflatten(0, x.shape[:2])
+
+class _Layer(nn.Sequential):
+    """Weights and batch norm (Eq. 1), neuron (Eqs. 2-3); with `again`, only its input is kept for the backward pass."""
+    again = False
+
+    def forward(self, x):
+        if not (self.again and self.training and torch.is_grad_enabled()):
+            return super().forward(x)
+        return torch.utils.checkpoint.checkpoint(super().forward, x, use_reentrant=False, preserve_rng_state=False,
+                                                 context_fn=lambda: (contextlib.nullcontext(), self._second_pass()))
+
+    @contextlib.contextmanager
+    def _second_pass(self):
+        norm = self.current[1]        # its running statistics have seen this batch; the neuron knows by itself
+        kept, norm.momentum, norm.num_batches_tracked = (norm.momentum, norm.num_batches_tracked), 0.0, None
+        try:
+            yield
+        finally:
+            norm.momentum, norm.num_batches_tracked = kept
 
 def _layer(weights, norm, neuron):
     """Weights, batch norm over time and batch (tdBN, alpha = 1: scaled to N(0, v_th^2)), neuron."""
     nn.init.constant_(norm.weight, getattr(neuron, "v_th", 1.0))
-    return nn.Sequential(OrderedDict(current=_Fold(weights, norm), neuron=neuron))                       # Eq. 1; Eqs. 2-3
+    return _Layer(OrderedDict(current=_Fold(weights, norm), neuron=neuron))
 
 def _conv(cin, cout, neuron, kernel=3, stride=1):
     conv = nn.Conv2d(cin, cout, kernel, stride, kernel // 2, bias=False)
@@ -290,6 +315,23 @@ def vggsnn(num_classes=10, T=10, in_channels=2, channels=64, size=48, neuron=LIF
             layers[f"pool{i}"] = _Fold(nn.AvgPool2d(2))
     layers["classes"] = _Fold(nn.Flatten(), nn.Linear(cin * (size // 16) ** 2, num_classes, bias=False))
     return _Network(T, in_channels, size, layers)
+
+def recompute(net, enabled=True):
+    """Let each layer of `net` keep its input alone for the backward pass and compute the rest again there: a quarter of the
+    memory, about a third more time, the same gradients; running thresholds and batch norm see each batch once. -> net"""
+    for layer in (m for m in net.modules() if isinstance(m, _Layer)):
+        layer.again = enabled
+    return net
+
+def for_inference(net):
+    """A copy of `net` in evaluation mode for inference alone: batch norm folded into the weights before it, the first layer of
+    a still picture computed once instead of T times. Equal to `net.eval()` but for rounding, which can flip single spikes."""
+    net = copy.deepcopy(net).eval()
+    for layer in (m for m in net.modules() if isinstance(m, _Layer)):
+        weights, norm, fusion = *layer.current[:2], torch.nn.utils.fusion
+        fuse = fusion.fuse_conv_bn_eval if isinstance(weights, nn.Conv2d) else fusion.fuse_linear_bn_eval
+        layer.current[0], layer.current[1], layer.current.once = fuse(weights, norm), nn.Identity(), True
+    return net
 
 ########## 5. Losses ######################################################################################
 def readout(logits):
@@ -494,6 +536,7 @@ class Config:
     device: str = setting("auto", "cpu, cuda, cuda:1, ...; auto: a GPU where there is one (paper: RTX 4090)")
     amp: str = setting("off", "mixed precision (paper: not stated)", choices=("off", "bf16", "fp16"))
     compile: bool | None = setting(None, "neurons through torch.compile; none: on a GPU only (paper: not stated)")
+    recompute: bool = setting(False, "a quarter of the memory, a third more time, the same gradients (paper: -)")
     workers: int | None = setting(None, "processes that prepare batches; none: up to 8 on a GPU, else 0", least=0)
     out: str | None = setting(None, "folder to write to; none: runs/DATASET-ARCH-THRESHOLD-WIDTH-SEED")
     resume: str | None = setting(None, "go on from this checkpoint or run folder, with its settings")
@@ -575,7 +618,7 @@ def build(config, classes, shape):
     for module in net.modules():
         if config.bn_scale is not None and isinstance(module, nn.modules.batchnorm._BatchNorm):
             nn.init.constant_(module.weight, config.bn_scale)
-    return net.to(memory_format=torch.channels_last)
+    return recompute(net, config.recompute).to(memory_format=torch.channels_last)
 
 def sample_seed(*key):
     """A 63-bit seed from (seed, epoch, sample), for augmentation that neither order nor worker count can change."""

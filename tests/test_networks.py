@@ -15,8 +15,8 @@ from conftest import ROOT
 from torch import nn
 
 import dsatgo
-from dsatgo import (LIF, ReLU, adaptive_threshold, calibrate, compile_neurons, energy, millijoule, probe, readout, resnet18,
-                    resnet19, tet_loss, vggsnn)
+from dsatgo import (LIF, ReLU, adaptive_threshold, calibrate, compile_neurons, energy, for_inference, millijoule, probe,
+                    readout, recompute, resnet18, resnet19, tet_loss, vggsnn)
 
 VANILLA = partial(LIF, threshold="fixed", width="fixed")
 small_vgg = partial(vggsnn, in_channels=3, channels=4, size=16, T=2)
@@ -375,6 +375,89 @@ def test_checkpointed_network_has_the_same_gradients_and_thresholds():
 def gradients(net, forward, x):
     loss = F.cross_entropy(readout(forward(x)), torch.arange(len(x)) % 10)
     return loss.item(), torch.autograd.grad(loss, list(net.parameters()))
+
+
+def saved_for_backward(net, x):
+    """Logits, and the bytes that their backward pass needs beside parameters and input, each storage once."""
+    storages, known = {}, {t.untyped_storage().data_ptr() for t in (x, *net.parameters())}
+
+    def pack(tensor):
+        storages[tensor.untyped_storage().data_ptr()] = tensor.untyped_storage()
+        return tensor
+
+    with torch.autograd.graph.saved_tensors_hooks(pack, lambda tensor: tensor):
+        out = net(x)
+    return out, sum(storage.nbytes() for address, storage in storages.items() if address not in known)
+
+
+@pytest.mark.parametrize("compiled", [False, True])
+@pytest.mark.parametrize("make", [partial(resnet19, channels=4), small_vgg], ids=["resnet19", "vggsnn"])
+def test_recompute_keeps_little_and_changes_nothing(make, compiled):
+    torch.manual_seed(0)
+    x, plain = torch.randn(6, 3, 16, 16), make()
+    again = recompute(copy.deepcopy(plain))
+    compile_neurons(compiled)
+    try:
+        for _ in range(2):                                        # twice: running values move from their start
+            (a, much), (b, little) = saved_for_backward(plain, x), saved_for_backward(again, x)
+            for out in a, b:
+                out.square().mean().backward()
+    finally:
+        compile_neurons(False)
+    assert little < much / 2
+    for (name, p), q in zip(plain.named_parameters(), again.parameters()):
+        assert p.grad.abs().sum() > 0 and torch.equal(p.grad, q.grad), name
+    for (name, p), q in zip(plain.named_buffers(), again.buffers()):
+        assert torch.equal(p, q), name                            # Eq. 6 and batch norm have seen each batch once
+    norm = again.get_submodule("stem" if "stem" in dict(again.named_children()) else "conv1").current[1]
+    assert (norm.num_batches_tracked, norm.momentum) == (2, 0.1)
+    assert saved_for_backward(recompute(again, False), x)[1] == much
+    with torch.no_grad():
+        assert torch.equal(plain.eval()(x), recompute(again).eval()(x))
+
+
+@pytest.mark.parametrize("make", [partial(resnet19, channels=4), partial(resnet18, channels=4, stem="imagenet"), small_vgg,
+                                  partial(resnet19, channels=4, neuron=VANILLA), partial(resnet19, channels=4, neuron=ReLU)],
+                         ids=["resnet19", "resnet18", "vggsnn", "vanilla", "ann"])
+def test_for_inference_is_the_same_network(make):
+    torch.manual_seed(0)
+    x, net = torch.randn(8, 3, 16, 16, dtype=torch.float64), make().double()
+    for norm in (m for m in net.modules() if isinstance(m, nn.modules.batchnorm._BatchNorm)):
+        nn.init.normal_(norm.weight, 1, 0.2), nn.init.normal_(norm.bias, 0, 0.2)
+    settled(net, x)
+    state = copy.deepcopy(net.state_dict())
+    fast, shapes = for_inference(net.train()), []
+    assert net.training and not fast.training
+    assert all(torch.equal(v, state[k]) for k, v in net.state_dict().items()), "the network itself stays as it was"
+    assert not any(isinstance(m, nn.modules.batchnorm._BatchNorm) for m in fast.modules())
+    for m in (m for m in fast.modules() if isinstance(m, nn.Conv2d)):
+        m.register_forward_hook(lambda module, inputs, out: shapes.append(len(inputs[0])))
+    moving = torch.randn(net.T, 8, 3, 16, 16, dtype=torch.float64)
+    with torch.no_grad():
+        torch.testing.assert_close(fast(x), net.eval()(x), rtol=0, atol=1e-9)
+        assert shapes[0] == 8 and shapes[1] == 8 * net.T, "a still picture passes the first layer once"
+        torch.testing.assert_close(fast(moving), net(moving), rtol=0, atol=1e-9)
+
+
+def test_a_training_step_never_waits_for_the_device():
+    from torch.utils._python_dispatch import TorchDispatchMode
+
+    class Reads(TorchDispatchMode):
+        names = []
+
+        def __torch_dispatch__(self, function, types, args=(), kwargs=None):
+            self.names.append(function._schema.name.split("::")[1])
+            return function(*args, **(kwargs or {}))
+
+    net, x = resnet19(channels=2), torch.randn(4, 3, 16, 16)
+    optimizer = torch.optim.SGD(net.parameters(), 0.1)
+    with Reads() as reads:
+        F.cross_entropy(readout(net(x)), torch.arange(4)).backward()
+        optimizer.step()
+        bad = {"_local_scalar_dense", "nonzero", "is_nonzero", "equal"}
+        assert len(reads.names) > 1000 and not bad & set(reads.names)
+        torch.ones(1).item()
+    assert bad & set(reads.names), "the trace sees a read where there is one"
 
 
 @pytest.mark.parametrize("training", [True, False])
