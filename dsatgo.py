@@ -17,12 +17,12 @@ released code and this file part stands in a table in README.md.
     k                 k, the width                   [T]           7
     f_c, m            f_c, momentum                  float         5, 6
 
-Time comes first: [T, B, ...]. A layer without time (convolution, batch norm, linear, pool) is applied to
-[T*B, ...]. A neuron takes a whole sequence from rest and keeps no potential between calls: there is nothing to
-reset, and the batch size may change at any time. A potential equal to its threshold fires.
+Time comes first: [T, B, ...]; a layer without time (convolution, batch norm, linear, pool) is applied to [T*B, ...]. A neuron
+takes a whole sequence from rest and keeps no potential between calls: there is nothing to reset, and the batch size may change
+at any time. A potential equal to its threshold fires.
 """
-import argparse, contextlib, copy, dataclasses, hashlib, json, math, numbers, os, pathlib, shutil  # noqa: E401
-import signal, subprocess, sys, time, typing, warnings  # noqa: E401
+import contextlib, copy, dataclasses, hashlib, io, json, math, numbers, os, pathlib, shutil  # noqa: E401
+import signal, subprocess, sys, time, warnings, zipfile  # noqa: E401
 from collections import OrderedDict, namedtuple
 from functools import partial
 
@@ -155,11 +155,9 @@ class LIF(nn.Module):
         self.figures, self.seen, self._unwarned = None, 0, True   # figures: a dict while `probe` watches; seen: pictures
 
     def forward(self, current):
-        if current.dim() < 2 or current.shape[0] != self.T:
-            raise ValueError(f"LIF(T={self.T}) takes a current [T={self.T}, B, ...], got shape {tuple(current.shape)}")
-        if current.numel() == 0 or not current.is_floating_point():
-            raise ValueError("LIF takes a floating-point current of at least one element, got "
-                             f"{current.dtype} of shape {tuple(current.shape)}")
+        if current.dim() < 2 or current.shape[0] != self.T or current.numel() == 0 or not current.is_floating_point():
+            raise ValueError(f"LIF(T={self.T}) takes a floating-point current [T={self.T}, B, ...] of at least one element, "
+                             f"got {current.dtype} of shape {tuple(current.shape)}")
         wide = torch.promote_types(current.dtype, torch.float32)
         tau, threshold = torch.sigmoid(self.w.to(wide)), self.rule.threshold
         if not self.adaptive:
@@ -350,8 +348,7 @@ def probe(net):
     """Watch every LIF: `with probe(net) as figures: net(pictures)`, then figures["stem.neuron"]["firing_rate"] is [T].
     Per layer, in the order of net.named_modules(), and timestep: firing_rate (of the LIF's own output), gradient_available
     (share of neurons in the surrogate's window, Fig. 11), threshold and width as used, u_mean, u_std (population), floored
-    (whether theta's floor acted). Several forward passes are averaged, weighted by batch size. No spike tensor is kept.
-    Probe the network itself, not its compiled wrapper."""
+    (whether theta's floor acted). Forward passes are averaged by batch size, no spikes kept. Not for compiled wrappers."""
     layers = {name: layer for name, layer in net.named_modules() if isinstance(layer, LIF)}
     before = [(layer.figures, layer.seen) for layer in layers.values()]
     for layer in layers.values():
@@ -385,10 +382,10 @@ def _mode(net, training):
 def energy(net, x):
     """Operations and energy of inference per picture of `x`, the network's input; in evaluation mode, all modes then restored.
     Convolutions and linear layers count; batch norm folds into them, pools are left out, as in the paper. A dict of floats:
-    mac, ac_paper, mj_paper       appendix C: a layer's firing rate x T x its operations are accumulates; the first layer
-        and the last, which no neuron follows, are multiply-accumulates
-    mac_counted, ac_counted, mj_counted       by what arrives: whole numbers >= 0 are accumulates, as many as the spikes
-        they add up (a SEW sum of 3 is three); all else, pooled spikes for one, and the first layer are MACs
+    mac, ac_paper, mj_paper       appendix C: a layer's firing rate x T x its operations are accumulates (AC); the first
+        layer and the last, which no neuron follows, multiply-accumulates (MAC)
+    mac_counted, ac_counted, mj_counted       by what arrives: whole numbers are as many ACs as the spikes they add up (a
+        SEW sum of 3 is three); all else, pooled spikes for one, and the first layer are MACs
     mac_ann, mj_ann               the iso-architecture ANN: each operation once, all MACs"""
     layers, batch = [], x.shape[0 if x.dim() == 4 else 1]
 
@@ -427,26 +424,23 @@ def calibrate(net, batches):
     ValueError for no batch, or a statistic that comes out not finite; on any error the buffers are as they were."""
     lifs = [m for m in net.modules() if isinstance(m, LIF) and m.adaptive and m.momentum is not None]
     norms = [m for m in net.modules() if isinstance(m, nn.modules.batchnorm._BatchNorm) and m.track_running_stats]
-    momenta, seen = [(m, m.momentum) for m in lifs + norms], 0
-    before = [(buffer, buffer.clone()) for buffer in net.buffers()]
+    momenta, before, seen = [(m, m.momentum) for m in lifs + norms], copy.deepcopy(net.state_dict()), 0
     try:
         for norm in norms:
             norm.reset_running_stats()
             norm.momentum = None                                  # PyTorch's cumulative mean
-        for lif in lifs:
-            lif.running_threshold.zero_()
-            lif.updates.zero_()
+        for buffer in (b for lif in lifs for b in (lif.running_threshold, lif.updates)):
+            buffer.zero_()
         with _mode(net, training=True):
             for seen, batch in enumerate(batches, 1):
                 for lif in lifs:
                     lif.momentum = 1 / seen
-                net((batch[0] if isinstance(batch, (tuple, list)) else batch).to(before[0][0].device))
+                net((batch[0] if isinstance(batch, (tuple, list)) else batch).to(next(net.parameters()).device))
         _require(seen > 0, "batches", batches, "at least one batch")
         finite = all(buffer.isfinite().all() for buffer in net.buffers()) and all(lif.updates == seen for lif in lifs)
         _require(finite, "batches", batches, "such that all statistics are finite: NaN or infinity in inputs or weights?")
     except BaseException:
-        for buffer, old in before:
-            buffer.copy_(old)
+        net.load_state_dict(before)
         raise
     finally:
         for module, momentum in momenta:
@@ -459,11 +453,10 @@ _synced = False     # set while `fit` trains with --sync-stats
 def compile_neurons(enabled=True):
     """Run every LIF's forward and backward through torch.compile, in the whole process, or no longer. Layers are flattened
     to [T, N] with N dynamic: one graph for each T, not for each layer size. Rounding differs from eager mode, so spikes may: a
-    few in a million in float32, one in two thousand in bfloat16. Where there is no compiler, the first call warns once and
-    everything goes on in eager mode. Inside torch.compile(net) this changes nothing."""
+    few in a million in float32, one in two thousand in bfloat16. Without a compiler the first call warns once, and all goes on
+    in eager mode. Inside torch.compile(net) this changes nothing."""
     _compiled.clear()
-    if enabled:
-        # T, dtype, arm and mode each make a graph; the limit is there to catch graphs without end
+    if enabled:     # T, dtype, arm and mode each make a graph; the limit is there to catch graphs without end
         torch._dynamo.config.recompile_limit = max(64, torch._dynamo.config.recompile_limit)
         _compiled.update((f, torch.compile(f, fullgraph=True)) for f in (_lif_forward, _lif_backward))
 
@@ -505,14 +498,14 @@ def _whole_numbers(**values):
         fits = type(value) is not bool and isinstance(value, numbers.Integral) and value >= 1
         _require(fits, name, value, "a whole number >= 1")
 
-########## 8. Settings and command line ###################################################################
+########## 8. Settings ####################################################################################
 def setting(default, text, **more):
     """A field of `Config`: default, what --help says (with the paper's value), choices=, least= and most=."""
     return dataclasses.field(default=default, metadata=dict(text=text, **more))
 
 @dataclasses.dataclass
 class Config:
-    """The settings of a run; also its command line (batch_size is --batch-size) and what its checkpoints store."""
+    """The settings of a run, which its checkpoints store; the scripts make their command line of it."""
     data: str = setting("data", "folder of the data set")
     dataset: str = setting("cifar10", "which data set")
     arch: str = setting("resnet19", "network", choices=("resnet18", "resnet19", "vggsnn"))
@@ -548,65 +541,6 @@ class Config:
     plot: bool = setting(False, "write curves.png at the end (needs matplotlib)")
     demo: bool = setting(False, "no download, no GPU, minutes: arms side by side and a table")
 
-FREE = dict(resume={"out", "resume", "stop_after", "workers", "plot"},      # what may differ from the checkpoint's
-            eval={"data", "eval", "device", "amp", "compile", "workers", "batch_size", "limit_test", "skip_bad", "cache"})
-
-def parse(cls, description, argv=None):
-    """Command line -> settings, an instance of `cls`, and the checkpoint that --resume or --eval names, or None.
-    Raises ValueError for settings that no run can have; unknown or misspelt flags end the process, exit code 2."""
-    parser = argparse.ArgumentParser(description=description, allow_abbrev=False)
-    parser.error = lambda message: parser.exit(2, f"{parser.prog}: {message}\n")
-    for field in dataclasses.fields(cls):
-        kind, *optional = typing.get_args(field.type) or (field.type,)
-        convert = partial(_or_none, kind) if optional else kind
-        choices = field.metadata.get("choices")
-        more = dict(action=argparse.BooleanOptionalAction) if kind is bool else dict(type=convert, choices=choices)
-        text = f"{field.metadata['text']} [{'none' if field.default is None else field.default}]".replace("%", "%%")
-        parser.add_argument(_flag(field.name), dest=field.name, default=argparse.SUPPRESS, help=text, **more)
-    given, stored, checkpoint = vars(parser.parse_args(argv)), {}, None
-    source = given.get("resume") or given.get("eval")
-    if source:
-        _require(not (given.get("resume") and given.get("eval")), "--eval", given.get("eval"), "given without --resume")
-        checkpoint = load_checkpoint(source)
-        once = {"resume", "eval", "stop_after", "plot", "demo"}
-        stored = {k: v for k, v in checkpoint["config"].items() if k not in once}
-        stored["out"] = source if os.path.isdir(source) else os.path.dirname(source) or "."
-        for name, value in given.items():
-            same = name not in once and value == stored.get(name, value)
-            if name not in FREE["resume" if "resume" in given else "eval"] and not same:
-                raise ValueError(f"{_flag(name)} {value}: the run of {source} has {stored.get(name)}")
-        if stored.keys() | once != {field.name for field in dataclasses.fields(cls)}:
-            raise ValueError(f"{source} is of another script or version; its data set is {stored.get('dataset')}")
-    preset = getattr(cls, "PRESETS", {}).get("demo" if given.get("demo") else given.get("dataset"), {})
-    config = cls(**preset | stored | given)
-    for field in dataclasses.fields(cls):
-        value, least = getattr(config, field.name), field.metadata.get("least")
-        most = field.metadata.get("most", sys.float_info.max)
-        if None not in (value, least) and not least <= value <= most:
-            raise ValueError(f"{_flag(field.name)} {value}: must be a number from {least} to {most}")
-    return config, checkpoint
-
-def _or_none(kind, text):
-    try:
-        return None if text.lower() == "none" else kind(text)
-    except ValueError as error:
-        raise argparse.ArgumentTypeError(f"invalid {kind.__name__} value: {text!r}") from error
-
-def _flag(name):
-    return "--" + name.replace("_", "-")
-
-@contextlib.contextmanager
-def one_line_errors():
-    """In scripts: bad input and full disks end in one line on stderr and exit code 2, Ctrl-C outside training in 130."""
-    try:
-        yield
-    except KeyboardInterrupt:
-        sys.exit(130)
-    except (ValueError, OSError) as error:
-        text = str(error).strip().split("\n")                    # a worker's error comes with its traceback
-        text = text[-1] if text[0].startswith("Caught") else " ".join(text)
-        sys.exit(print(f"{sys.argv[0]}: {text}", file=sys.stderr) or 2)
-
 ########## 9. Training ####################################################################################
 def build(config, classes, shape):
     """The network of `config` for inputs (C, H, W), channels-last, which about halves a convolution's time on a CPU."""
@@ -629,25 +563,33 @@ def load_checkpoint(path):
     path = pathlib.Path(path)
     path = path / "last.pt" if path.is_dir() else path
     try:
+        with zipfile.ZipFile(path) as file:                       # its checksums, which torch.load does not look at
+            _require(not (bad := file.testzip()), "checksum of", bad, "that of its content, so the file is damaged")
         checkpoint = torch.load(path, map_location="cpu", weights_only=True)
         checkpoint["model"], checkpoint["config"]["arch"], checkpoint["facts"]["classes"]
-    except Exception as error:      # whatever unpickling damaged bytes may raise
+    except Exception as error:                                    # whatever damaged bytes may raise
         raise ValueError(f"{path} is no checkpoint of this program: {type(error).__name__}: {str(error)[:200]}") from error
     return checkpoint
 
-def replace(path, write):
-    """A file written by `write(file)` under a temporary name, then renamed: none is ever half-written."""
-    with open(f"{path}.tmp", "wb") as file:
-        write(file)
-        file.flush()
-        os.fsync(file.fileno())
-    os.replace(f"{path}.tmp", path)
+@contextlib.contextmanager
+def replacing(path):
+    """A file to write to, under a temporary name, which it loses when all is on disk: none is ever half-written."""
+    temporary = pathlib.Path(f"{path}.tmp")
+    try:
+        with open(temporary, "wb") as file:
+            yield file
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)
 
 def _log(path, epoch, rows):
     """Puts the epoch's rows in place of whatever the file holds from that epoch on."""
     lines = path.read_text().splitlines()[1:] if path.exists() else []
     lines = [line for line in lines if int(line.split(",")[0]) < epoch] + [",".join(map(str, row.values())) for row in rows]
-    replace(path, lambda file: file.write("\n".join([",".join(rows[0]), *lines, ""]).encode()))
+    with replacing(path) as file:
+        file.write("\n".join([",".join(rows[0]), *lines, ""]).encode())
 
 def _processes():
     """(rank, how many) under torchrun; (0, 1) alone."""
@@ -659,7 +601,7 @@ def _summed(meters):
     return meters.tolist()
 
 def _pass(config, model, data, batches, epoch, loss):
-    """For each batch of indices: loss, and [loss x samples, hits, samples] to add up."""
+    """For each batch of indices: inputs, loss, and [loss x samples, hits, samples] to add up."""
     device = next(model.parameters()).device
     amp = dict(dtype=torch.float16 if config.amp == "fp16" else torch.bfloat16, enabled=config.amp != "off")
     keys = [(batch, epoch, config.seed) for batch in batches if len(batch)]
@@ -671,7 +613,7 @@ def _pass(config, model, data, batches, epoch, loss):
             logits = model(x)
         logits = logits.float()                                                                          # [T, B, classes]
         value, hits = loss(logits, y), (readout(logits).argmax(1) == y).sum()
-        yield value, torch.stack([value.detach() * len(y), hits, torch.tensor(len(y), device=device)])
+        yield x, value, torch.stack([value.detach() * len(y), hits, torch.tensor(len(y), device=device)])
 
 @torch.no_grad()
 def evaluate(config, net, data, loss, probed=10):
@@ -681,7 +623,7 @@ def evaluate(config, net, data, loss, probed=10):
     net.eval()
     with contextlib.ExitStack() as watching:
         layers, batches = watching.enter_context(probe(net)), torch.arange(len(data))[rank::world].split(config.batch_size)
-        for i, (_, more) in enumerate(_pass(config, net, data, batches, None, loss), 1):
+        for i, (*_, more) in enumerate(_pass(config, net, data, batches, None, loss), 1):
             meters += more
             if i == probed:
                 watching.close()
@@ -710,42 +652,60 @@ def fit(config, train, test, loss=None, checkpoint=None):
     net = build(config, len(test.facts["classes"]), test.shape).to(device)
     net = nn.SyncBatchNorm.convert_sync_batchnorm(net) if config.sync_stats and device.type == "cuda" else net
     model = net if world == 1 else nn.parallel.DistributedDataParallel(net, broadcast_buffers=False)
-    optimizer = torch.optim.SGD(net.parameters(), config.lr, momentum=0.9, weight_decay=config.weight_decay)
+    optimizer = torch.optim.SGD(net.parameters(), config.lr, momentum=0.9, weight_decay=config.weight_decay, fused=True)
+    for p in net.parameters():                                    # or a first step that is skipped leaves them unset
+        optimizer.state[p]["momentum_buffer"] = torch.zeros_like(p)
     scheduler = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, config.epochs)
-    scaler = torch.amp.GradScaler(device.type, enabled=config.amp == "fp16")
+    # in every precision, without asking the host: skips a step whose gradients are not finite, and halves its scale
+    scale, interval = (2.0**16, 2000) if config.amp == "fp16" else (1.0, 2**31 - 1)
+    scaler = torch.amp.GradScaler(device.type, init_scale=scale, growth_interval=interval)
     parts = dict(model=net, optimizer=optimizer, scheduler=scheduler, scaler=scaler)
     at = dict(epoch=0, step=0, best=dict(accuracy=-1.0, epoch=0), meters=torch.zeros(3))                 # where the run stands
     facts = test.facts if config.eval else test.facts | dict(samples=len(train))
     if checkpoint:
-        different = [key for key, value in facts.items() if checkpoint["facts"].get(key) != value]
-        if different:
+        if different := [key for key, value in facts.items() if checkpoint["facts"].get(key) != value]:
             raise ValueError(f"--data {config.data}: not what the run was trained on, by its {', '.join(different)}")
-        for name in ["model"] if config.eval else parts:
-            parts[name].load_state_dict(checkpoint[name])
-        at = {name: checkpoint[name] for name in at}
-        at["meters"] = at["meters"] * (rank == 0)                 # they were summed over the processes
+        try:
+            for name in ["model"] if config.eval else parts:
+                parts[name].load_state_dict(checkpoint[name])
+        except (KeyError, RuntimeError, ValueError) as error:
+            raise ValueError(f"{config.resume or config.eval}: its {name} does not fit its settings: {error}") from error
+        at = {name: checkpoint[name] for name in at} | dict(meters=checkpoint["meters"] * (rank == 0))      # of all processes
         torch.set_rng_state(checkpoint["rng"])
     if config.eval:
         result = evaluate(config, net, test, loss)
         say(f"test accuracy {result['accuracy']:.2%}, loss {result['loss']:.4f}, {len(test)} samples, epoch {at['epoch']}")
         return result | dict(net=net, best=at["best"])
-    batch = min(config.batch_size, len(train))
+    batch, result, stops = min(config.batch_size, len(train)), None, []
     _require(batch % world == 0, "--batch-size", batch, f"divisible by the {world} processes")
 
-    def save(*names):
+    def share():                                                  # rank 0's statistics
         for buffer in net.buffers() if world > 1 else ():
             torch.distributed.broadcast(buffer, 0)
-        state = {name: part.state_dict() for name, part in parts.items()} | at | dict(
-            rng=torch.get_rng_state(), config=dataclasses.asdict(config), facts=facts)
-        state["meters"] = torch.tensor(_summed(at["meters"].clone()))
-        for name in names if rank == 0 else ():
-            replace(out / name, partial(torch.save, state))
 
-    result, stops = None, []
+    def save(*names):
+        share()
+        state = {name: part.state_dict() for name, part in parts.items()} | at | dict(
+            meters=torch.tensor(_summed(at["meters"].clone())), rng=torch.get_rng_state(),
+            config=dataclasses.asdict(config), facts=facts)
+        torch.save(state, buffer := io.BytesIO())
+        for name in names if rank == 0 else ():
+            with replacing(out / name) as file:
+                file.write(buffer.getbuffer())
+
+    def check(x):
+        if scaler.get_scale() < 1 or not all(value.isfinite().all() for value in net.state_dict().values()):
+            with torch.no_grad(), probe(net) as figures:
+                net(x)
+            first = [layer for layer, seen in figures.items() if not seen["u_mean"].isfinite().all()] or ["none: the gradient"]
+            raise ValueError(f"not finite in epoch {at['epoch'] + 1}, step {at['step']}, lr {scheduler.get_last_lr()[0]:.3g}; "
+                             f"first layer: {first[0]}; last good checkpoint: {[*out.glob('last.pt'), None][0]}")
+
     with contextlib.ExitStack() as stack:
         if rank == 0:
             stack.enter_context(_locked(out, config.resume and pathlib.Path(config.resume)))
-            replace(out / "config.json", lambda file: file.write(_describe(config, facts, device)))
+            with replacing(out / "config.json") as file:
+                file.write(_describe(config, facts, device))
         for number in (signal.SIGINT, signal.SIGTERM):            # end the step, save, leave
             stack.callback(signal.signal, number, signal.signal(number, lambda number, _: stops.append(number)))
         for epoch in range(at["epoch"], min(config.epochs, config.stop_after or config.epochs)):
@@ -755,10 +715,7 @@ def fit(config, train, test, loss=None, checkpoint=None):
             skipped, at["meters"] = at["step"], at["meters"].to(device)
             net.train()
             _synced, lr = config.sync_stats and world > 1, scheduler.get_last_lr()[0]
-            for value, meters in _pass(config, model, train, batches[skipped:], epoch, loss):
-                if device.type == "cpu" and not value.isfinite():
-                    raise ValueError(f"loss is {value.item()} in epoch {epoch + 1}, step {at['step'] + 1}, lr {lr:.3g}; "
-                                     f"what {out} holds is from before")
+            for x, value, meters in _pass(config, model, train, batches[skipped:], epoch, loss):
                 optimizer.zero_grad()
                 scaler.scale(value).backward()
                 scaler.step(optimizer)
@@ -768,7 +725,10 @@ def fit(config, train, test, loss=None, checkpoint=None):
                 if world > 1:                                     # all processes stop at the same step, or none does
                     torch.distributed.all_reduce(flag := torch.tensor(stop, device=device), torch.distributed.ReduceOp.MAX)
                     stop = int(flag)
-                if stop or config.save_every and at["step"] % config.save_every == 0:
+                due = stop or config.save_every and at["step"] % config.save_every == 0
+                if device.type == "cpu" or due or at["step"] % 50 == 0 or at["step"] == len(batches):   # elsewhere it waits
+                    check(x)
+                if due:
                     save("last.pt")
                 if stop:
                     hint = "" if config.demo else f"; to go on: python {sys.argv[0]} --resume '{out}'"
@@ -784,14 +744,12 @@ def fit(config, train, test, loss=None, checkpoint=None):
                           end="", flush=True)
             _synced, seconds, (total, hits, count) = False, time.perf_counter() - begin, _summed(at["meters"])
             scheduler.step()
-            for buffer in net.buffers() if world > 1 else ():
-                torch.distributed.broadcast(buffer, 0)
+            share()
             result = evaluate(config, net, test, loss)
             if not math.isfinite(total + result["loss"]):
                 raise ValueError(f"loss is not finite after epoch {epoch + 1}, lr {lr:.3g}; what {out} holds is from before")
-            improved = result["accuracy"] > at["best"]["accuracy"]
-            at |= dict(epoch=epoch + 1, step=0, meters=torch.zeros(3))
-            at |= dict(best=dict(accuracy=result["accuracy"], epoch=epoch + 1)) if improved else {}
+            improved, reached = result["accuracy"] > at["best"]["accuracy"], dict(accuracy=result["accuracy"], epoch=epoch + 1)
+            at |= dict(epoch=epoch + 1, step=0, meters=torch.zeros(3), best=reached if improved else at["best"])
             rate = (len(batches) - skipped) * batch / seconds
             row = dict(epoch=epoch + 1, loss=total / count, train_accuracy=hits / count, test_accuracy=result["accuracy"],
                        lr=lr, images_per_s=rate, seconds=seconds, peak_memory_mb=_peak_mb(device))
@@ -830,11 +788,11 @@ def _locked(out, source):
 def _describe(config, facts, device):
     import torchvision
     command = [shutil.which("git") or "true", "-C", str(pathlib.Path(__file__).parent), "rev-parse", "HEAD"]
-    git = subprocess.run(command, capture_output=True, text=True)
-    versions = dict(python=sys.version.split()[0], torch=torch.__version__, torchvision=torchvision.__version__)
+    git = subprocess.run(command, capture_output=True, text=True).stdout.strip() or None
     card = torch.cuda.get_device_name(device) if device.type == "cuda" else None
-    return json.dumps(dict(settings=dataclasses.asdict(config), facts=facts, git=git.stdout.strip() or None, **versions,
-                           platform=sys.platform, device=str(device), card=card), indent=1).encode()
+    return json.dumps(dict(settings=dataclasses.asdict(config), facts=facts, git=git, python=sys.version.split()[0],
+                           torch=torch.__version__, torchvision=torchvision.__version__, platform=sys.platform,
+                           device=str(device), card=card), indent=1).encode()
 
 def _peak_mb(device):
     import resource

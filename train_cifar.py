@@ -7,7 +7,9 @@
     python train_cifar.py --dataset imagenet --data DIR the same, ResNet-18 at 224x224, streamed
     torchrun --nproc-per-node=4 train_cifar.py ...      several processes
 """
+import argparse
 import concurrent.futures
+import contextlib
 import dataclasses
 import importlib.util
 import os
@@ -15,6 +17,7 @@ import pathlib
 import statistics
 import sys
 import tempfile
+import typing
 
 import torch
 import torch.nn.functional as F
@@ -22,7 +25,7 @@ import torchvision
 from torchvision import transforms
 from torchvision.transforms.functional import pil_to_tensor
 
-from dsatgo import Config, energy, fit, one_line_errors, parse, sample_seed, setting
+from dsatgo import Config, energy, fit, load_checkpoint, sample_seed, setting
 
 CLASSES = ["disc", "ring", "square", "frame", "triangle", "cross", "bar", "pair", "crescent", "corner"]
 
@@ -37,6 +40,65 @@ class Settings(Config):
     PRESETS = dict(imagenet=dict(arch="resnet18", T=4, batch_size=32, image_size=224, workers=4),
                    demo=dict(dataset="shapes", channels=8, epochs=4, batch_size=25, limit_train=1600, limit_test=500,
                              label_smoothing=0.0))
+
+# ---- command line, of train_dvs.py too ----
+FREE = dict(resume={"out", "resume", "stop_after", "workers", "plot"},      # what may differ from the checkpoint's
+            eval={"data", "eval", "device", "amp", "compile", "workers", "batch_size", "limit_test", "skip_bad", "cache"})
+
+def parse(cls, description, argv=None):
+    """Command line -> settings, an instance of `cls`, and the checkpoint that --resume or --eval names, or None.
+    Raises ValueError for settings that no run can have; unknown or misspelt flags end the process, exit code 2."""
+    parser = argparse.ArgumentParser(description=description, allow_abbrev=False)
+    parser.error = lambda message: parser.exit(2, f"{parser.prog}: {message}\n")
+    for field in dataclasses.fields(cls):
+        kind, *optional = typing.get_args(field.type) or (field.type,)
+
+        def convert(text, kind=kind, optional=optional):
+            return None if optional and text.lower() == "none" else kind(text)
+
+        convert.__name__, choices = kind.__name__, field.metadata.get("choices")        # the name stands in argparse's messages
+        more = dict(action=argparse.BooleanOptionalAction) if kind is bool else dict(type=convert, choices=choices)
+        text = f"{field.metadata['text']} [{'none' if field.default is None else field.default}]".replace("%", "%%")
+        parser.add_argument(_flag(field.name), dest=field.name, default=argparse.SUPPRESS, help=text, **more)
+    given, stored, checkpoint = vars(parser.parse_args(argv)), {}, None
+    source = given.get("resume") or given.get("eval")
+    if source:
+        if given.get("resume") and given.get("eval"):
+            raise ValueError(f"--eval {given['eval']}: must be given without --resume")
+        checkpoint = load_checkpoint(source)
+        once = {"resume", "eval", "stop_after", "plot", "demo"}
+        stored = {k: v for k, v in checkpoint["config"].items() if k not in once}
+        stored["out"] = source if os.path.isdir(source) else os.path.dirname(source) or "."
+        for name, value in given.items():
+            same = name not in once and value == stored.get(name, value)
+            if name not in FREE["resume" if "resume" in given else "eval"] and not same:
+                raise ValueError(f"{_flag(name)} {value}: the run of {source} has {stored.get(name)}")
+        if other := (stored.keys() | once) ^ {field.name for field in dataclasses.fields(cls)}:
+            raise ValueError(f"{source} is of another script or version: its data set is {stored.get('dataset')}, and it has "
+                             f"or lacks the settings {', '.join(sorted(map(str, other)))}")
+    preset = getattr(cls, "PRESETS", {}).get("demo" if given.get("demo") else given.get("dataset"), {})
+    config = cls(**preset | stored | given)
+    for field in dataclasses.fields(cls):
+        value, least = getattr(config, field.name), field.metadata.get("least")
+        most = field.metadata.get("most", sys.float_info.max)
+        if None not in (value, least) and not least <= value <= most:
+            raise ValueError(f"{_flag(field.name)} {value}: must be a number from {least} to {most}")
+    return config, checkpoint
+
+def _flag(name):
+    return "--" + name.replace("_", "-")
+
+@contextlib.contextmanager
+def one_line_errors():
+    """In scripts: bad input and full disks end in one line on stderr and exit code 2, Ctrl-C outside training in 130."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        sys.exit(130)
+    except (ValueError, OSError) as error:
+        text = str(error).strip().split("\n")                    # a worker's error comes with its traceback
+        text = text[-1] if text[0].startswith("Caught") else " ".join(text)
+        sys.exit(print(f"{sys.argv[0]}: {text}", file=sys.stderr) or 2)
 
 # ---- drawn pictures ----
 def draw_shapes(n, seed, side=32):

@@ -8,7 +8,6 @@
 
 AEDAT 2.0 (DVS128) and N-MNIST files are read as they are. Frames are counts of events, two channels of polarity, T windows.
 """
-import contextlib
 import dataclasses
 import functools
 import hashlib
@@ -26,8 +25,8 @@ import torch
 import torch.nn.functional as F
 import torchvision
 
-from dsatgo import Config, fit, one_line_errors, parse, replace, sample_seed, setting, tet_loss
-from train_cifar import check_plot, compare, draw_shapes, open_picture, plot_curves
+from dsatgo import Config, fit, replacing, sample_seed, setting, tet_loss
+from train_cifar import check_plot, compare, draw_shapes, one_line_errors, open_picture, parse, plot_curves
 
 FIGSHARE = {"airplane": (7712788, "0afd5c4bf9ae06af762a77b180354fdd"),
             "automobile": (7712791, "8438dfeba3bc970c94962d995b1b9bdd"),
@@ -111,7 +110,8 @@ def write_aedat(path, t, x, y, p):
     """The inverse of `read_aedat`, with the shortest header."""
     t, x, y, p = (np.asarray(values, np.uint32) for values in (t, x, y, p))
     words = np.stack([y << 8 | x << 1 | p, t], 1).astype(">u4")
-    replace(path, lambda file: file.write(b"#!AER-DAT2.0\r\n# simulated DVS128\r\n" + words.tobytes()))
+    with replacing(path) as file:
+        file.write(b"#!AER-DAT2.0\r\n# simulated DVS128\r\n" + words.tobytes())
 
 def read_nmnist(path):
     """N-MNIST -> t int64 microseconds, x and y uint8 0..33, p uint8 0/1, each [N]: 5 bytes an event, x, y, then 1 bit of
@@ -249,30 +249,21 @@ def cached_frames(config, items, transposed):
         fcntl.flock(lock, fcntl.LOCK_EX)
         if not about.exists():
             good, dropped, full = [], 0, 0
-
-            def write(file):
-                nonlocal dropped, full
-                with multiprocessing.Pool() as pool:
-                    for i, result in enumerate(pool.imap(functools.partial(decode, how), [item[:2] for item in items], 8)):
-                        if isinstance(result, str):
-                            if not config.skip_bad:
-                                raise ValueError(result + " (--skip-bad leaves such files out)")
-                            print(f"left out: {result}", file=sys.stderr)
-                            continue
-                        good.append(i)
-                        file.write(result[0].tobytes())
-                        dropped, full = dropped + result[1], full + result[2]
-                        if sys.stdout.isatty():
-                            print(f"\rrecording {i + 1}/{len(items)}", end="" if i + 1 < len(items) else "\n")
-
-            try:
-                replace(path, write)
-            except BaseException:
-                with contextlib.suppress(OSError):
-                    os.remove(f"{path}.tmp")
-                raise
+            with replacing(path) as file, multiprocessing.Pool() as pool:
+                for i, result in enumerate(pool.imap(functools.partial(decode, how), [item[:2] for item in items], 8)):
+                    if isinstance(result, str):
+                        if not config.skip_bad:
+                            raise ValueError(result + " (--skip-bad leaves such files out)")
+                        print(f"left out: {result}", file=sys.stderr)
+                        continue
+                    good.append(i)
+                    file.write(result[0].tobytes())
+                    dropped, full = dropped + result[1], full + result[2]
+                    if sys.stdout.isatty():
+                        print(f"\rrecording {i + 1}/{len(items)}", end="" if i + 1 < len(items) else "\n")
             print(f"{len(good)} recordings; {dropped} special events dropped; {full} cells at 255")
-            replace(about, lambda file: file.write(json.dumps(dict(good=good, bytes=path.stat().st_size)).encode()))
+            with replacing(about) as file:
+                file.write(json.dumps(dict(good=good, bytes=path.stat().st_size)).encode())
     about = json.loads(about.read_text())
     if not about["good"] or not path.exists() or path.stat().st_size != about["bytes"]:
         raise ValueError(f"{path}: not {about['bytes']} bytes of {len(about['good'])} recordings: remove {folder}")
