@@ -83,6 +83,8 @@ def parse(cls, description, argv=None):
         most = field.metadata.get("most", sys.float_info.max)
         if None not in (value, least) and not least <= value <= most:
             raise ValueError(f"{_flag(field.name)} {value}: must be a number from {least} to {most}")
+        if value not in (field.metadata.get("choices") or [value]):
+            raise ValueError(f"{_flag(field.name)} {value}: must be one of {', '.join(field.metadata['choices'])}")
     return config, checkpoint
 
 def _flag(name):
@@ -253,6 +255,9 @@ def load(config, facts=None):
                          std=[max(round(x, 4), 1e-3) for x in std.tolist()])
         if classes != facts["classes"]:
             raise ValueError(f"--data {root}: the test set has classes {classes}, the training set {facts['classes']}")
+        if len(classes) < 2 or not 0 <= labels.min() <= labels.max() < len(classes):
+            raise ValueError(f"--data {root}: labels from {labels.min()} to {labels.max()} and {len(classes)} classes; needed "
+                             "are two classes or more, and labels that number them from 0")
         parts.append(Files(images, labels, facts, config.image_size) if config.dataset == "imagenet" else
                      Pictures(images, labels, facts, policy))
     return parts

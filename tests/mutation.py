@@ -14,7 +14,7 @@ FAST = ["-k", "not compil and not memorises and not export and not graph and not
 
 # what is broken, the text in dsatgo.py (it must stand there exactly once), what takes its place
 MUTANTS = [
-    ("a tie does not fire", "s = (u >= fire)", "s = (u > fire)"),
+    ("a tie does not fire", "(u >= fire).to(wide)", "(u > fire).to(wide)"),
     ("fires at theta in TGO", 'rule.v_th) if rule.threshold == "fixed" else theta', 'rule.v_th) if False else theta'),
     ("sign in Eq. 7", "torch.tanh(theta - v_th)", "torch.tanh(v_th - theta)"),
     ("Eq. 7 without kappa", "(kappa * (1 + torch.tanh", "(1.0 * (1 + torch.tanh"),
@@ -23,7 +23,7 @@ MUTANTS = [
     ("soft reset", "torch.addcmul(i, tau * u, 1 - s)", "(i + tau * (u - s * rule.v_th))"),
     ("no potential carried over", "i if t == 0 else", "i if True else"),
     ("potential not rounded to the input's dtype", ".to(dtype).to(wide)", ""),
-    ("compared in the input's dtype", "s = (u >= fire).to(wide)", "s = (u.to(dtype) >= fire.to(dtype)).to(wide)"),
+    ("compared in the input's dtype", "(u >= fire).to(wide)", "(u.to(dtype) >= fire.to(dtype)).to(wide)"),
     ("reset detached in the backward", "dst = torch.addcmul(dst, decayed, ut, value=-1)", "pass"),
     ("sign of the reset path", "torch.addcmul(dst, decayed, ut, value=-1)", "torch.addcmul(dst, decayed, ut)"),
     ("gradient not stopped by the reset", "du = torch.addcmul(dspike, decayed, kept)", "du = dspike + decayed"),
