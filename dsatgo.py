@@ -17,9 +17,8 @@ released code and this file part stands in a table in README.md.
     k                 k, the width                   [T]           7
     f_c, m            f_c, momentum                  float         5, 6
 
-Time comes first: [T, B, ...]; a layer without time (convolution, batch norm, linear, pool) is applied to [T*B, ...]. A neuron
-takes a whole sequence from rest and keeps no potential between calls: there is nothing to reset, and the batch size may change
-at any time. A potential equal to its threshold fires.
+Time comes first: [T, B, ...]; a layer without time is applied to [T*B, ...]. A neuron takes a whole sequence from rest, keeps
+between calls no potential: nothing is to be reset, any batch size will do. A potential equal to its threshold fires.
 """
 import contextlib, copy, dataclasses, hashlib, io, json, math, numbers, os, pathlib, shutil  # noqa: E401
 import signal, subprocess, sys, time, warnings, zipfile  # noqa: E401
@@ -137,8 +136,9 @@ class LIF(nn.Module):
                  threshold="true", width="threshold", learn_tau=True):
         super().__init__()
         _whole_numbers(T=T)
-        for name, value, high in ("tau", tau, 1), ("v_th", v_th, math.inf), ("kappa", kappa, math.inf), ("f_c", f_c, math.inf):
-            _require(isinstance(value, numbers.Real) and 0 < value < high, name, value, f"a number > 0 and < {high}")
+        big = torch.finfo().max
+        for name, value, high in ("tau", tau, 1), ("v_th", v_th, big), ("kappa", kappa, big), ("f_c", f_c, big):
+            _require(isinstance(value, numbers.Real) and 0 < value < high, name, value, f"a number > 0 and < {high:.3g}")
         m_fits = momentum is None or isinstance(momentum, numbers.Real) and 0 < momentum <= 1
         _require(m_fits, "momentum", momentum, "a number > 0 and <= 1, or None")
         _require(threshold in THRESHOLDS, "threshold", threshold, f"one of {THRESHOLDS}")
@@ -619,8 +619,7 @@ def _pass(config, model, data, batches, epoch, loss):
 def evaluate(config, net, data, loss, probed=10):
     """Every sample of `data` once, over all processes, in evaluation mode: dict(loss, accuracy in [0, 1], layers), where
     layers is what `probe` saw in the first `probed` batches of this process. `data` and `loss` as in `fit`."""
-    (rank, world), meters = _processes(), torch.zeros(3, device=next(net.parameters()).device)
-    net.eval()
+    (rank, world), meters = _processes(), torch.zeros(3, device=next(net.eval().parameters()).device)
     with contextlib.ExitStack() as watching:
         layers, batches = watching.enter_context(probe(net)), torch.arange(len(data))[rank::world].split(config.batch_size)
         for i, (*_, more) in enumerate(_pass(config, net, data, batches, None, loss), 1):
@@ -645,13 +644,14 @@ def fit(config, train, test, loss=None, checkpoint=None):
     except (RuntimeError, AssertionError) as error:
         raise ValueError(f"--device {name}: {str(error).splitlines()[0]}") from error
     out = pathlib.Path(config.out or f"runs/{config.dataset}-{config.arch}-{config.threshold}-{config.width}-{config.seed}")
-    say = partial(print, flush=True) if rank == 0 else lambda *_, **__: None
+    say = partial(print, flush=True) if rank == 0 else lambda _: None
     loss = loss or (lambda logits, y: F.cross_entropy(readout(logits), y, label_smoothing=config.label_smoothing))
     compile_neurons(device.type == "cuda" if config.compile is None else config.compile)
     torch.manual_seed(config.seed)
     net = build(config, len(test.facts["classes"]), test.shape).to(device)
     net = nn.SyncBatchNorm.convert_sync_batchnorm(net) if config.sync_stats and device.type == "cuda" else net
-    model = net if world == 1 else nn.parallel.DistributedDataParallel(net, broadcast_buffers=False)
+    model = net if world == 1 else nn.parallel.DistributedDataParallel(net)
+    model.broadcast_buffers = False                               # not at every step
     optimizer = torch.optim.SGD(net.parameters(), config.lr, momentum=0.9, weight_decay=config.weight_decay, fused=True)
     for p in net.parameters():                                    # or a first step that is skipped leaves them unset
         optimizer.state[p]["momentum_buffer"] = torch.zeros_like(p)
