@@ -15,7 +15,6 @@ import os
 import pathlib
 import random
 import signal
-import statistics
 import subprocess
 import sys
 import tempfile
@@ -179,11 +178,11 @@ def long_run(steps, folder):
     fit(config, watched, test)
     times, memory, files, threads = zip(*watched.notes)
     first, last = 100, len(times) - 100
-    speed = statistics.median(np.diff(times[last:])) / statistics.median(np.diff(times[first:first + 100]))
+    speed = float(np.median(np.diff(times[last:])) / np.median(np.diff(times[first:first + 100])))
     growth = max(memory[last:]) - max(memory[first:first + 100])
     lost = [f"memory grew by {growth:.0f} MB"] * (growth > 20) + [f"{name} grew" for name, counts in (
         ("open files", files), ("threads", threads)) if max(counts[first:]) > max(counts[:first])]
-    lost += [f"a step takes {speed:.2f} times as long"] * (speed > 1.2)
+    lost += [f"a step takes {speed:.2f} times as long"] * (speed > 1.25)
     return [("long run, steps", len(times), f"memory {growth:+.1f} MB, {files[-1]} files, {threads[-1]} threads, a step takes "
              f"{speed:.2f} times as long at the end", lost)]
 

@@ -184,7 +184,7 @@ def sweeps():
         axis.set_title("initial scale of batch norm" if name == "scale" else "other settings", fontsize=9)
         axis.legend(fontsize=7)
     factors = [(f"f_c {f_c}", "pictures-both-0" if f_c == 1.0 else f"f_c-{f_c}") for f_c in (0.6, 0.8, 1.0, 1.2, 1.5)]
-    rules = [("true", "pictures-both-0"), ("estimated", "estimated"), ("no average", "momentum-none"), ("m 0.5", "momentum-0.5"),
+    rules = [("true", "pictures-both-0"), ("estimated", "estimated"), ("no mean", "momentum-none"), ("m 0.5", "momentum-0.5"),
              ("m 0.02", "momentum-0.02"), ("std width", "std"), ("learned", "learned")]
     for axis, runs, title in (axes[1][0], factors, "f_c (Fig. 12)"), (axes[1][1], rules, "rules (Figs. 7, 13)"):
         runs = [(label, run) for label, run in runs if exists(run)]
