@@ -144,8 +144,7 @@ class LIF(nn.Module):
         _require(threshold in THRESHOLDS, "threshold", threshold, f"one of {THRESHOLDS}")
         _require(width in WIDTHS, "width", width, f"one of {WIDTHS}")
         self.T, self.v_th, self.momentum, self.rule = T, v_th, momentum, Rule(threshold, width, v_th, kappa, f_c)
-        # Eqs. 5 and 6 are computed only where something follows them
-        self.adaptive = threshold in ("true", "estimated") or (threshold, width) == ("fixed", "threshold")
+        self.adaptive = threshold in ("true", "estimated") or (threshold, width) == ("fixed", "threshold")  # needs Eq. 5
         for name, value, learned in ("w", math.log(tau / (1 - tau)), learn_tau), ("a", math.log(v_th), threshold == "learned"):
             value = torch.tensor(value)
             self.register_parameter(name, nn.Parameter(value)) if learned else self.register_buffer(name, value)
@@ -230,7 +229,8 @@ class _Layer(nn.Sequential):
     @contextlib.contextmanager
     def _second_pass(self):
         norm = self.current[1]        # its running statistics have seen this batch; the neuron knows by itself
-        kept, norm.momentum, norm.num_batches_tracked = (norm.momentum, norm.num_batches_tracked), 0.0, None
+        kept = norm.momentum, norm.num_batches_tracked
+        norm.momentum, norm.num_batches_tracked = 0.0, norm.num_batches_tracked.clone()
         try:
             yield
         finally:
