@@ -182,7 +182,7 @@ class Watched:
         return self.data[key]
 
 
-def long_run(steps, folder):
+def long_run(steps, draw, folder):
     """Steps on the demo's data: memory, open files and threads after the first hundred steps and at the end; speed."""
     epochs = -(-steps // 64)
     config = train_cifar.Settings(dataset="shapes", channels=8, batch_size=25, limit_train=1600, limit_test=100,
@@ -205,10 +205,12 @@ def main(options):
     draw = random.Random(options.seed)
     with tempfile.TemporaryDirectory() as folder:
         folder = pathlib.Path(folder)
-        rows = kill(options.kills, draw, folder)
-        rows += damage(options.flips, draw, folder)
-        rows += kill_cache(options.cache_kills, draw, folder)
-        rows += long_run(options.steps, folder) if options.steps else []
+        rows = []
+        for part, count in ((kill, options.kills), (damage, options.flips), (kill_cache, options.cache_kills),
+                            (long_run, options.steps)):
+            found = part(count, draw, folder) if count else []
+            print(found, flush=True)
+            rows += found
     lines = ["| fault | tried | | lost |", "|---|---|---|---|"]
     lines += [f"| {name} | {count} | {note} | {', '.join(lost) or 'nothing'} |" for name, count, note, lost in rows]
     print("\n".join(lines))
