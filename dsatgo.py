@@ -221,18 +221,16 @@ class _Layer(nn.Sequential):
     again = False
 
     def forward(self, x):
-        if not (self.again and self.training and torch.is_grad_enabled()):
+        if not (self.again and self.training and torch.is_grad_enabled()) or torch.compiler.is_compiling():
             return super().forward(x)
-        return torch.utils.checkpoint.checkpoint(super().forward, x, use_reentrant=False, preserve_rng_state=False,
-                                                 context_fn=lambda: (contextlib.nullcontext(), self._second_pass()))
+        return torch.utils.checkpoint.checkpoint(self._pass, x, use_reentrant=False, preserve_rng_state=False)
 
-    @contextlib.contextmanager
-    def _second_pass(self):
-        norm = self.current[1]        # its running statistics have seen this batch; the neuron knows by itself
-        kept = norm.momentum, norm.num_batches_tracked
-        norm.momentum, norm.num_batches_tracked = 0.0, norm.num_batches_tracked.clone()
+    def _pass(self, x):
+        norm, kept = self.current[1], (self.current[1].momentum, self.current[1].num_batches_tracked)
+        if torch._C._current_graph_task_id() != -1:     # in a backward pass: the running statistics have seen this batch
+            norm.momentum, norm.num_batches_tracked = 0.0, norm.num_batches_tracked.clone()
         try:
-            yield
+            return super().forward(x)
         finally:
             norm.momentum, norm.num_batches_tracked = kept
 
@@ -325,7 +323,7 @@ def for_inference(net):
     """A copy of `net` in evaluation mode for inference alone: batch norm folded into the weights before it, the first layer of
     a still picture computed once instead of T times. Equal to `net.eval()` but for rounding, which can flip single spikes."""
     net = copy.deepcopy(net).eval()
-    for layer in (m for m in net.modules() if isinstance(m, _Layer)):
+    for layer in (m for m in net.modules() if isinstance(m, _Layer) and not m.current.once):
         weights, norm, fusion = *layer.current[:2], torch.nn.utils.fusion
         fuse = fusion.fuse_conv_bn_eval if isinstance(weights, nn.Conv2d) else fusion.fuse_linear_bn_eval
         layer.current[0], layer.current[1], layer.current.once = fuse(weights, norm), nn.Identity(), True
@@ -592,7 +590,6 @@ def _log(path, epoch, rows):
         file.write("\n".join([",".join(rows[0]), *lines, ""]).encode())
 
 def _processes():
-    """(rank, how many) under torchrun; (0, 1) alone."""
     return (torch.distributed.get_rank(), torch.distributed.get_world_size()) if torch.distributed.is_initialized() else (0, 1)
 
 def _summed(meters):
@@ -600,16 +597,18 @@ def _summed(meters):
         torch.distributed.all_reduce(meters)
     return meters.tolist()
 
+def _autocast(config, device):
+    return torch.autocast(device.type, torch.float16 if config.amp == "fp16" else torch.bfloat16, config.amp != "off")
+
 def _pass(config, model, data, batches, epoch, loss):
     """For each batch of indices: inputs, loss, and [loss x samples, hits, samples] to add up."""
     device = next(model.parameters()).device
-    amp = dict(dtype=torch.float16 if config.amp == "fp16" else torch.bfloat16, enabled=config.amp != "off")
     keys = [(batch, epoch, config.seed) for batch in batches if len(batch)]
     workers = config.workers if config.workers is not None else min(8, os.cpu_count()) if device.type == "cuda" else 0
     for x, y in torch.utils.data.DataLoader(data, sampler=keys, batch_size=None, num_workers=workers,
                                             pin_memory=device.type == "cuda", generator=torch.Generator()):
         x, y = x.to(device, non_blocking=True), y.to(device, non_blocking=True)
-        with torch.autocast(device.type, **amp):
+        with _autocast(config, device):
             logits = model(x)
         logits = logits.float()                                                                          # [T, B, classes]
         value, hits = loss(logits, y), (readout(logits).argmax(1) == y).sum()
@@ -668,10 +667,10 @@ def fit(config, train, test, loss=None, checkpoint=None):
         try:
             for name in ["model"] if config.eval else parts:
                 parts[name].load_state_dict(checkpoint[name])
-        except (KeyError, RuntimeError, ValueError) as error:
+            at = {name: checkpoint[name] for name in at} | dict(meters=checkpoint["meters"] * (rank == 0))    # of all processes
+            torch.set_rng_state(checkpoint["rng"])
+        except (KeyError, RuntimeError, TypeError, ValueError) as error:
             raise ValueError(f"{config.resume or config.eval}: its {name} does not fit its settings: {error}") from error
-        at = {name: checkpoint[name] for name in at} | dict(meters=checkpoint["meters"] * (rank == 0))      # of all processes
-        torch.set_rng_state(checkpoint["rng"])
     if config.eval:
         result = evaluate(config, net, test, loss)
         say(f"test accuracy {result['accuracy']:.2%}, loss {result['loss']:.4f}, {len(test)} samples, epoch {at['epoch']}")
@@ -695,9 +694,10 @@ def fit(config, train, test, loss=None, checkpoint=None):
 
     def check(x):
         if scaler.get_scale() < 1 or not all(value.isfinite().all() for value in net.state_dict().values()):
-            with torch.no_grad(), probe(net) as figures:
+            with torch.no_grad(), probe(net) as figures, _autocast(config, device):
                 net(x)
-            first = [layer for layer, seen in figures.items() if not seen["u_mean"].isfinite().all()] or ["none: the gradient"]
+            first = [layer for layer, seen in figures.items() if not seen["u_mean"].isfinite().all()] or [
+                name for name, value in net.state_dict().items() if not value.isfinite().all()] or ["none: the gradient"]
             raise ValueError(f"not finite in epoch {at['epoch'] + 1}, step {at['step']}, lr {scheduler.get_last_lr()[0]:.3g}; "
                              f"first layer: {first[0]}; last good checkpoint: {[*out.glob('last.pt'), None][0]}")
 
@@ -749,7 +749,7 @@ def fit(config, train, test, loss=None, checkpoint=None):
             if not math.isfinite(total + result["loss"]):
                 raise ValueError(f"loss is not finite after epoch {epoch + 1}, lr {lr:.3g}; what {out} holds is from before")
             improved, reached = result["accuracy"] > at["best"]["accuracy"], dict(accuracy=result["accuracy"], epoch=epoch + 1)
-            at |= dict(epoch=epoch + 1, step=0, meters=torch.zeros(3), best=reached if improved else at["best"])
+            at |= dict(epoch=epoch + 1, step=0, meters=torch.zeros(3, device=device), best=reached if improved else at["best"])
             rate = (len(batches) - skipped) * batch / seconds
             row = dict(epoch=epoch + 1, loss=total / count, train_accuracy=hits / count, test_accuracy=result["accuracy"],
                        lr=lr, images_per_s=rate, seconds=seconds, peak_memory_mb=_peak_mb(device))

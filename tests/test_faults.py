@@ -151,7 +151,7 @@ def changed(finished, tmp_path, change):
     (lambda c: c["config"].update(theta_init=2.0), ["version", "theta_init"]),
     (lambda c: c["config"].pop("kappa"), ["version", "kappa"]),
     (lambda c: c["config"].update(dataset="nmnist"), ["nmnist"]),
-    (lambda c: c.pop("optimizer"), ["optimizer"]),
+    (lambda c: c.pop("optimizer"), ["optimizer"]), (lambda c: c.pop("meters"), ["meters"]), (lambda c: c.pop("rng"), ["rng"]),
     (lambda c: c.pop("model"), ["no checkpoint of this program"])])
 def test_a_checkpoint_of_something_else_says_so_and_is_not_called_damaged(finished, tmp_path, capsys, change, words):
     path = changed(finished, tmp_path, change)

@@ -409,8 +409,12 @@ def test_recompute_keeps_little_and_changes_nothing(make, compiled):
         assert p.grad.abs().sum() > 0 and torch.equal(p.grad, q.grad), name
     for (name, p), q in zip(plain.named_buffers(), again.buffers()):
         assert torch.equal(p, q), name                            # Eq. 6 and batch norm have seen each batch once
+    loss = again(x).square().mean()
+    once = torch.autograd.grad(loss, again.parameters(), retain_graph=True)
+    assert all(map(torch.equal, once, torch.autograd.grad(loss, again.parameters()))), "as often as without"
+    plain(x)
     norm = again.get_submodule("stem" if "stem" in dict(again.named_children()) else "conv1").current[1]
-    assert (norm.num_batches_tracked, norm.momentum) == (2, 0.1)
+    assert (norm.num_batches_tracked, norm.momentum) == (3, 0.1)
     assert saved_for_backward(recompute(again, False), x)[1] == much
     with torch.no_grad():
         assert torch.equal(plain.eval()(x), recompute(again).eval()(x))
@@ -437,6 +441,7 @@ def test_for_inference_is_the_same_network(make):
         torch.testing.assert_close(fast(x), net.eval()(x), rtol=0, atol=1e-9)
         assert shapes[0] == 8 and shapes[1] == 8 * net.T, "a still picture passes the first layer once"
         torch.testing.assert_close(fast(moving), net(moving), rtol=0, atol=1e-9)
+        assert torch.equal(for_inference(fast)(x), fast(x)), "twice is as good as once"
 
 
 def test_a_training_step_never_waits_for_the_device():
