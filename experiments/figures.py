@@ -181,6 +181,7 @@ def sweeps():
                     key: statistics.mean(over_layers(run[1 + i], column)) for key, column in (
                         ("firing", "firing_rate"), ("with_gradient", "gradient_available"))})
         axis.set_xticks(np.arange(len(runs)) + 0.2, [str(run[0]) for run in runs])
+        axis.set_visible(len(runs) > 0)
         axis.set_title("initial scale of batch norm" if name == "scale" else "other settings", fontsize=9)
         axis.legend(fontsize=7)
     factors = [(f"f_c {f_c}", "pictures-both-0" if f_c == 1.0 else f"f_c-{f_c}") for f_c in (0.6, 0.8, 1.0, 1.2, 1.5)]
@@ -189,6 +190,7 @@ def sweeps():
     for axis, runs, title in (axes[1][0], factors, "f_c (Fig. 12)"), (axes[1][1], rules, "rules (Figs. 7, 13)"):
         runs = [(label, run) for label, run in runs if exists(run)]
         bars(axis, [label for label, _ in runs], [accuracy(run) for _, run in runs])
+        axis.set_visible(len(runs) > 1)
         axis.axhline(base, color="grey", lw=0.5)
         axis.set_title(title, fontsize=9)
         result |= {label: dict(accuracy=accuracy(run), firing=statistics.mean(over_layers(run, "firing_rate")))

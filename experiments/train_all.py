@@ -4,11 +4,13 @@
 
 PICTURES: DIR/train/CLASS/* and DIR/test/CLASS/* of CIFAR-10 pictures; OBJECTS: event recordings in the same layout; WORK: a
 folder outside the repository for checkpoints. Each run is one command of train_cifar.py or train_dvs.py, the paper's recipe
-but for the flags given here. log.csv, layers.csv and config.json are copied to experiments/results/runs/NAME; a run that is
+but for the flags given here. log.csv, layers.csv and the command are copied to experiments/results/runs/NAME; a run that is
 there is not trained again, and one that was interrupted goes on.
 """
 import argparse
 import concurrent.futures
+import datetime
+import json
 import os
 import pathlib
 import shutil
@@ -71,7 +73,10 @@ def train(name, command, options):
     if done.returncode:
         return name, f"failed: {done.stderr.strip().splitlines()[-1]}"
     folder.mkdir(parents=True, exist_ok=True)
-    for file in ("layers.csv", "config.json", "log.csv"):         # log.csv last: it says that the run is there
+    about = json.loads((out / "config.json").read_text())
+    versions = ", ".join(f"{key} {about[key]}" for key in ("python", "torch", "torchvision", "git", "device"))
+    (folder / "command.txt").write_text(f"python {command}\n{datetime.date.today()}, {versions}\n")
+    for file in ("layers.csv", "log.csv"):                        # log.csv last: it says that the run is there
         shutil.copy(out / file, folder / file)
     return name, done.stdout.strip().splitlines()[-1]
 
