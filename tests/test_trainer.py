@@ -5,6 +5,7 @@ import json
 import os
 import pickle
 import signal
+import socket
 import subprocess
 import sys
 import types
@@ -509,6 +510,12 @@ train_cifar.main(sys.argv[1:])
     assert [row["epoch"] for row in table(tmp_path / "run" / "log.csv")] == ["1", "2", "3"]
 
 
+def free_port():
+    with socket.socket() as free:
+        free.bind(("localhost", 0))
+        return free.getsockname()[1]
+
+
 def _rank(rank, world, port, path):
     torch.distributed.init_process_group("gloo", init_method=f"tcp://localhost:{port}", rank=rank, world_size=world)
     torch.manual_seed(0)
@@ -523,11 +530,7 @@ def _rank(rank, world, port, path):
 
 
 def test_synced_statistics_are_those_of_the_whole_batch(tmp_path):
-    import socket
-    with socket.socket() as free:
-        free.bind(("localhost", 0))
-        port = free.getsockname()[1]
-    torch.multiprocessing.spawn(_rank, (2, port, str(tmp_path)), nprocs=2)
+    torch.multiprocessing.spawn(_rank, (2, free_port(), str(tmp_path)), nprocs=2)
     torch.manual_seed(0)
     current = (torch.randn(3, 8, 50, dtype=torch.float64) + torch.arange(8)[:, None]).requires_grad_()
     layer = dsatgo.LIF(3).double()
