@@ -69,7 +69,8 @@ def commands():
         for name in ARMS:
             runs[f"scale-{scale}-{name}"] = still(f"{arm(name)} --bn-scale {scale}")
     for name in PAIR:
-        for flag, values in ("T", (1, 4)), ("weight-decay", (1e-3, 5e-3)), ("tau", (0.5, 0.9)), ("arch", ("vggsnn", "resnet18")):
+        for flag, values in (("T", (1, 4)), ("weight-decay", (1e-3, 5e-3)), ("tau", (0.5, 0.9)),
+                             ("arch", ("vggsnn", "resnet18"))):
             for value in values:
                 runs[f"{flag}-{value}-{name}"] = still(f"{arm(name)} --{flag} {value}")
         for channels in (4, 16):
