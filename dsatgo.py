@@ -609,19 +609,19 @@ def _pass(config, model, data, batches, epoch, loss):
                                             pin_memory=device.type == "cuda", generator=torch.Generator()):
         x, y = x.to(device, non_blocking=True), y.to(device, non_blocking=True)
         with _autocast(config, device):
-            logits = model(x)
-        logits = logits.float()                                                                          # [T, B, classes]
+            logits = model(x).float()                                                                    # [T, B, classes]
         value, hits = loss(logits, y), (readout(logits).argmax(1) == y).sum()
         yield x, value, torch.stack([value.detach() * len(y), hits, torch.tensor(len(y), device=device)])
 
 @torch.no_grad()
 def evaluate(config, net, data, loss, probed=10):
-    """Every sample of `data` once, over all processes, in evaluation mode: dict(loss, accuracy in [0, 1], layers), where
-    layers is what `probe` saw in the first `probed` batches of this process. `data` and `loss` as in `fit`."""
+    """Every sample of `data` once, over all processes, in evaluation mode and one fixed random order: dict(loss, accuracy in
+    [0, 1], layers: what `probe` saw in this process's first `probed` batches). `data` and `loss` as in `fit`."""
     (rank, world), meters = _processes(), torch.zeros(3, device=next(net.eval().parameters()).device)
     with contextlib.ExitStack() as watching:
-        layers, batches = watching.enter_context(probe(net)), torch.arange(len(data))[rank::world].split(config.batch_size)
-        for i, (*_, more) in enumerate(_pass(config, net, data, batches, None, loss), 1):
+        layers = watching.enter_context(probe(net))               # folders are sorted: a batch of one class is no sample
+        order = torch.randperm(len(data), generator=torch.Generator().manual_seed(0))
+        for i, (*_, more) in enumerate(_pass(config, net, data, order[rank::world].split(config.batch_size), None, loss), 1):
             meters += more
             if i == probed:
                 watching.close()

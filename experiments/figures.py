@@ -98,8 +98,8 @@ def arms():
         test.set(title="test accuracy", xlabel="epoch")
         loss.legend(fontsize=8)
     save(figure, "fig6-arms")
-    paper = dict(pictures="CIFAR-10: 95.20 (96.91 - 1.71), 96.91 +- 0.12", objects="CIFAR10-DVS: 83.70 +- 0.41", nmnist="-",
-                 simulated="CIFAR10-DVS: 83.70 +- 0.41")
+    paper = dict(pictures="CIFAR-10: 95.20 (96.91 - 1.71), 96.91 +- 0.12", objects="CIFAR10-DVS: 81.40 (83.70 - 2.30), 83.70",
+                 nmnist="-", simulated="CIFAR10-DVS: the same")
     rows = []
     for data, title in DATA.items():
         runs = {name: [f"{data}-{name}-{seed}" for seed in SEEDS] for name in ARMS}
@@ -121,12 +121,14 @@ def layers():
             runs = [f"{data}-{name}-{seed}" for seed in SEEDS]
             rates = np.array([over_layers(run, "firing_rate") for run in runs])                 # [seeds, layers]
             available = np.array([over_layers(run, "gradient_available") for run in runs])
-            by_time = 100 * np.mean([list(last_epoch(run, "firing_rate").values()) for run in runs], (0, 1))
+            by_layer = 100 * np.mean([list(last_epoch(run, "firing_rate").values()) for run in runs], 0)  # [layers, T]
+            by_time, colour = by_layer.mean(0), f"C{list(ARMS).index(name)}"
             if data == "pictures":
-                firing.plot(rates.mean(0), "o-", ms=3, label=label)
-                gradient.plot(available.mean(0), "o-", ms=3, label=label)
+                for t, style in enumerate(("o-", "x:")):
+                    firing.plot(by_layer[:, t], style, ms=3, color=colour, label=f"{label}, t={t + 1}")
+                gradient.plot(available.mean(0), "o-", ms=3, color=colour, label=label)
             else:
-                steps.plot(range(1, len(by_time) + 1), by_time, "o-", ms=3, label=label)
+                steps.plot(range(1, len(by_time) + 1), by_time, "o-", ms=3, color=colour, label=label)
             rows.append([DATA[data], label, percent(rates.mean(1)), percent(rates.std(1)), f"{np.ptp(by_time):.1f}",
                          percent(available.mean(1)), percent(available.min(1)), percent(available[:, -3:].mean(1))])
     values = collections.defaultdict(list)
@@ -138,7 +140,7 @@ def layers():
     for axis, title, label in ((firing, "pictures: firing rate of each layer, % (Fig. 8)", "layer"),
                                (gradient, "pictures: share with gradient, % (Fig. 11)", "layer"),
                                (steps, "objects: firing rate at each timestep, % (Fig. 10)", "timestep"),
-                               (over, "thresholds at t=1, forty epochs (Fig. 14)", "epoch")):
+                               (over, "running thresholds at t=1, twenty epochs (Fig. 14)", "epoch")):
         axis.set_title(title, fontsize=9)
         axis.set_xlabel(label, fontsize=8)
         axis.legend(fontsize=6)
@@ -158,7 +160,7 @@ def closed_form():
         has.plot(sigma, reference_numpy.gradient_probability(theta, k, 0, sigma), label=label)
     rows = []
     for marker, (name, label) in zip("x.", PAIR.items()):
-        runs = [f"pictures-{name}-{seed}" for seed in SEEDS] + [f"scale-{scale}-{name}" for scale in (0.25, 0.5, 2, 4)]
+        runs = [f"pictures-{name}-{seed}" for seed in SEEDS] + [f"scale-{scale}-{name}-0" for scale in (0.25, 0.5, 2, 4)]
         seen = {column: np.concatenate([np.concatenate(list(last_epoch(run, column).values())) for run in runs]) for column in (
             "u_mean", "u_std", "threshold", "width", "gradient_available", "firing_rate")}
         z = (seen["threshold"] - seen["u_mean"]) / seen["u_std"]
@@ -201,22 +203,24 @@ def rules():
     return markdown(["data", "rule", "test accuracy, %", "minus AT+TGO, paired"], rows)
 
 
-def scale_runs(scale, name):
-    return [f"pictures-{name}-{seed}" for seed in SEEDS] if scale == 1 else [f"scale-{scale}-{name}"]
-
-
 def when():
-    """When does AT+TGO beat vanilla? Batch norm's initial scale for all arms."""
+    """When does AT+TGO beat vanilla? Batch norm's initial scale: three seeds, and one (0) of AT and TGO alone."""
     figure, axes = plt.subplots(1, 3, figsize=(13, 4))
-    scales, rows = (0.25, 0.5, 1, 2, 4), []
+    scales, rows, runs = (0.25, 0.5, 1, 2, 4), [], {}
     for name, label in ARMS.items():
-        runs = [scale_runs(scale, name) for scale in scales]
-        cells = [[statistics.mean(accuracy(run) for run in group) for group in runs]] + [
-            [statistics.mean(statistics.mean(over_layers(run, column)) for run in group) for group in runs]
-            for column in ("firing_rate", "gradient_available")]
-        for axis, values in zip(axes, cells):
-            axis.semilogx(scales, values, "o-", label=label, base=2)
-        rows.append([label, *("{:.1f}; {:.1f}; {:.1f}".format(*values) for values in zip(*cells))])
+        seeds = SEEDS if name in PAIR else (0,)
+        runs[name] = [[f"pictures-{name}-{seed}" if scale == 1 else f"scale-{scale}-{name}-{seed}" for seed in seeds]
+                      for scale in scales]
+        cells = [[percent([accuracy(run) for run in group]) for group in runs[name]]]
+        curves = [[statistics.mean(accuracy(run) for run in group) for group in runs[name]]]
+        for column in ("firing_rate", "gradient_available"):
+            curves.append([statistics.mean(statistics.mean(over_layers(run, column)) for run in group) for group in runs[name]])
+            cells.append([f"{value:.1f}" for value in curves[-1]])
+        title = label if name in PAIR else f"{label}, seed 0"
+        for axis, values in zip(axes, curves):
+            axis.semilogx(scales, values, "o-" if name in PAIR else "x:", label=title, base=2)
+        rows.append([title, *("; ".join(values) for values in zip(*cells))])
+    rows.append(["AT+TGO minus vanilla, paired, 95 % interval", *(ahead(*pair) for pair in zip(runs["both"], runs["vanilla"]))])
     for axis, title in zip(axes, ("test accuracy, %", "firing rate, %", "share with gradient, %")):
         axis.set(title=title, xlabel="initial scale of batch norm")
     axes[0].legend(fontsize=8)
@@ -232,12 +236,12 @@ def settings():
     def one(name):
         return [[f"{name}-{arm}"] for arm in PAIR]
 
-    groups = {"as is: ResNet-19, 8 channels, T=2": seeds("pictures"), "forty epochs, weight decay 5e-3": seeds("long"),
+    groups = {"as is: ResNet-19, 8 channels, T=2": seeds("pictures"), "twenty epochs, weight decay 1e-2": seeds("long"),
               "weight decay 1e-3": one("weight-decay-0.001"), "weight decay 5e-3": one("weight-decay-0.005"),
               "T=1": one("T-1"), "T=4": one("T-4"), "T=10, two epochs": one("T-10"), "initial leak 0.5": one("tau-0.5"),
               "initial leak 0.9": one("tau-0.9"), "4 channels": one("channels-4"), "16 channels": one("channels-16"),
               "VGGSNN": one("arch-vggsnn"), "ResNet-18": one("arch-resnet18"),
-              "ResNet-18, 4 channels: 16 features": one("narrow"),
+              "ResNet-18, 4 channels: 16 features": [["narrow-vanilla"], ["narrow-f_c-1.0"]],
               "the same, f_c 0.8": [["narrow-vanilla"], ["narrow-f_c-0.8"]],
               "the same, f_c 0.6": [["narrow-vanilla"], ["narrow-f_c-0.6"]],
               "events, objects, frames of equal time": seeds("objects"), "events, objects, of equal count": seeds("count"),
@@ -249,7 +253,7 @@ def settings():
             shares = [statistics.mean(statistics.mean(over_layers(run, column)) for run in runs)
                       for column in ("firing_rate", "gradient_available")]
             cells.append("{}; {:.1f}; {:.1f}".format(percent([accuracy(run) for run in runs]), *shares))
-        rows.append([title, *cells, ahead(both, vanilla)])
+        rows.append([title, str(len(both)), *cells, ahead(both, vanilla)])
         points.append([accuracy(a) - accuracy(b) for a, b in zip(both, vanilla)])
     figure, axis = plt.subplots(figsize=(8, 6))
     for i, values in enumerate(points):
@@ -260,7 +264,7 @@ def settings():
     axis.invert_yaxis()
     axis.set_xlabel("AT+TGO minus vanilla, points of test accuracy: seeds and their mean")
     save(figure, "when-settings")
-    return markdown(["setting", *(f"{label}: accuracy; firing; with gradient, %" for label in PAIR.values()),
+    return markdown(["setting", "seeds", *(f"{label}: accuracy; firing; with gradient, %" for label in PAIR.values()),
                      "AT+TGO minus vanilla"], rows)
 
 
@@ -271,6 +275,8 @@ def fill(tables):
         before, mark, after = text.partition(f"<!-- {name} -->\n")
         if not mark or "<!-- end -->" not in after:
             sys.exit(f"experiments/README.md has no place for a table: it needs <!-- {name} --> and <!-- end -->")
+        if "<!-- " in after.partition("<!-- end -->")[0]:
+            sys.exit(f"experiments/README.md: the table {name} has lost its <!-- end -->")
         text = f"{before}{mark}\n{content}\n\n<!-- end -->{after.partition('<!-- end -->')[2]}"
     path.write_text(text)
 

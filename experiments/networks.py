@@ -1,5 +1,5 @@
 """What do the trained networks show, beside the paper's figures? Draws Figs. 2, 4, 9, 10, 12, 13, 15 and measures Table 2,
-inference under shift and batch size against threshold quality. About ten minutes on two cores, without training.
+inference under shift and batch size against threshold quality. About half an hour on two cores, without training.
 
     python experiments/networks.py WORK [--only PART]
 
@@ -77,8 +77,8 @@ def distributions(work):
     """Fig. 2: potentials of networks of ten timesteps: above the window (saturation), below it (degeneration)."""
     figure, axes = plt.subplots(4, 4, figsize=(13, 9), sharex=True)
     rows = []
-    runs = {"T-10-vanilla": "T=10, vanilla", "T-10-both": "T=10, AT+TGO", "scale-0.25-vanilla": "scale 0.25, vanilla",
-            "scale-4-vanilla": "scale 4, vanilla"}
+    runs = {"T-10-vanilla": "T=10, vanilla", "T-10-both": "T=10, AT+TGO", "scale-0.25-vanilla-0": "scale 0.25, vanilla",
+            "scale-4-vanilla-0": "scale 4, vanilla"}
     for row, (run, label) in zip(axes, runs.items()):
         net, _, test = network(work, run)
         seen = potentials(net, samples(test, 100)[0])
@@ -111,15 +111,14 @@ def similarity(a, b, side=7):
 
 
 def encoding(work):
-    """Fig. 4: grey pictures encoded by one layer in four timesteps, as a current of brightness over its mean, and normalised to
-    mean 0 and deviation 1 as batch norm would: similarity of the firing rates to the picture."""
+    """Fig. 4: grey pictures encoded by one layer in four timesteps, the current their brightness from 0 to 1, that over the
+    set's mean, and normalised by the set's mean and deviation: similarity of the firing rates to the picture."""
     _, _, test = network(work, "pictures-both-0")
     greys = test.images[:200].double().mean(1).numpy() / 255
     rules = [(f"fixed {v}", dict(threshold="fixed", width="fixed", v_th=v)) for v in (0.25, 0.5, 1.0, 1.5)] + [
         ("adaptive", dict(threshold="true")), ("adaptive, f_c 0.5", dict(threshold="true", f_c=0.5))]
-    currents = dict(brightness=[grey / grey.mean() for grey in greys], normalised=[
-        (grey - grey.mean()) / grey.std() for grey in greys])
-    figure, axes = plt.subplots(2, len(rules) + 1, figsize=(11, 3.6))
+    currents = {"brightness": greys, "over the mean": greys / greys.mean(), "normalised": (greys - greys.mean()) / greys.std()}
+    figure, axes = plt.subplots(3, len(rules) + 1, figsize=(11, 5.2))
     rows = []
     for pictures, (kind, inputs) in zip(axes, currents.items()):
         pictures[0].imshow(greys[3], cmap="gray")
@@ -143,7 +142,7 @@ def encoding(work):
             maps = net.stem(samples(test, 200)[0].expand(net.T, -1, -1, -1, -1)).mean((0, 2)).numpy()
         trained.append(f"{label} {statistics.mean(similarity(grey, one) for grey, one in zip(greys, maps)):.3f}")
     return markdown(["current, mean similarity of 200 pictures", *(name for name, _ in rules)], rows) + (
-        f"\n\nThe first layer of trained networks (forty epochs), spikes averaged over channels and timesteps: {', '.join(trained)}.")
+        f"\n\nFirst layer of trained networks (twenty epochs), mean spikes of channels and timesteps: {', '.join(trained)}.")
 
 
 def landscape(work, side=15, reach=1.0):
@@ -175,7 +174,7 @@ def landscape(work, side=15, reach=1.0):
         rows.append([label, f"{centre:.2f}", f"{values.max():.2f}", str(int((inner < around.min(0)).sum())),
                      f"{100 * (values < centre + 0.5).mean():.0f}"])
     save(figure, "fig9-landscape")
-    return markdown(["arm, forty epochs, seed 0", "loss at the centre", "largest", "local minima inside",
+    return markdown(["arm, twenty epochs, seed 0", "loss at the centre", "largest", "local minima inside",
                      "share of the plane within 0.5 of the centre, %"], rows)
 
 
@@ -252,7 +251,7 @@ def energies(work):
                      "microjoule (counted)", "accuracy, seed 0, %", "the paper: AC, MAC (M), mJ"], rows)
 
 
-def times(work, rounds=9):
+def times(work, rounds=100):
     """Table 2's times: a training step and a test batch of 50, as ratios to vanilla's, all networks in turn in one process.
     The ANN: ReLU for neurons and one timestep."""
     dsatgo.compile_neurons()
@@ -264,9 +263,12 @@ def times(work, rounds=9):
     x, y = samples(train, 50)
     x = x.contiguous(memory_format=torch.channels_last)
     spent = {label: ([], []) for label in nets}
-    for i in range(rounds * 10 + 1):
-        for label, net in nets.items():
-            optimizer = torch.optim.SGD(net.train().parameters(), 0.0, fused=True)
+    for i in range(rounds + 1):
+        labels = list(nets)
+        for label in labels[i % len(labels):] + labels[:i % len(labels)]:                          # each goes first in turn
+            net = nets[label].train()
+            optimizer = torch.optim.SGD(net.parameters(), 0.0, momentum=0.9, fused=True)
+            net.zero_grad()
             start = time.perf_counter()
             torch.nn.functional.cross_entropy(dsatgo.readout(net(x)), y).backward()
             optimizer.step()
@@ -286,15 +288,19 @@ def times(work, rounds=9):
 
 
 def features(work, count=2000):
-    """Fig. 15: t-SNE of the last convolution's pooled spikes; how well classes part: silhouette, and ten nearest neighbours."""
+    """Fig. 15: t-SNE of the last convolution's spikes, averaged over time and space; how well classes part: silhouette, and the
+    majority of the ten nearest neighbours."""
     figure, axes = plt.subplots(1, 2, figsize=(10, 4.5))
     rows = []
     for axis, (arm, label) in zip(axes, PAIR.items()):
         net, _, test = network(work, f"long-{arm}-0")
         x, y = samples(test, count)
-        trunk = torch.nn.Sequential(*[layer for name, layer in net.named_children() if name not in ("hidden", "classes")])
-        with torch.no_grad():
-            pooled = torch.cat([trunk(part.expand(net.T, *part.shape)).mean(0) for part in x.split(500)]).numpy()
+        seen = []
+        hook = net.get_submodule("stage3.1.conv2.neuron").register_forward_hook(
+            lambda module, inputs, s, seen=seen: seen.append(s.mean((0, 3, 4))))
+        correct(net, zip(x.split(500), y.split(500)))
+        hook.remove()
+        pooled = torch.cat(seen).numpy()
         places = sklearn.manifold.TSNE(random_state=0).fit_transform(pooled)
         axis.scatter(*places.T, c=y, cmap="tab10", s=4)
         axis.set_title(label, fontsize=9)
@@ -305,22 +311,22 @@ def features(work, count=2000):
             cells += [f"{sklearn.metrics.silhouette_score(space, y):.3f}", f"{100 * (nearest == y).float().mean():.1f}"]
         rows.append([label, *cells])
     save(figure, "fig15-tsne")
-    return markdown(["arm, forty epochs, seed 0", "silhouette of the features", "their ten nearest neighbours right, %",
+    return markdown(["arm, twenty epochs, seed 0", "silhouette of the features", "their ten nearest neighbours right, %",
                      "silhouette of the map", "neighbours in the map right, %"], rows)
 
 
 def shift(work):
-    """Accuracy under shifted inputs, as trained and after `calibrate` on other inputs shifted alike."""
+    """Accuracy under shifted inputs, as trained and after `calibrate` on other inputs shifted alike, in random batches."""
     def contrast(factor):
-        return lambda x: factor * x
+        return lambda x, random: factor * x
 
     def noise(level):
-        return lambda x: x + level * torch.randn(x.shape, generator=torch.Generator().manual_seed(0))
+        return lambda x, random: x + level * torch.from_numpy(random.standard_normal(x.shape, np.float32))
 
     def thinned(keep):                                             # each event kept or not: the camera's rate falls
-        return lambda x: torch.from_numpy(np.random.default_rng(0).binomial(x.int().numpy(), keep)).float()
+        return lambda x, random: torch.from_numpy(random.binomial(x.int().numpy(), keep)).float()
 
-    same = ("none", lambda x: x)
+    same = ("none", lambda x, random: x)
     rows = []
     for kind, shifts in ("pictures", [same, *((f"contrast {c}", contrast(c)) for c in (0.5, 0.25)),
                                       *((f"noise {n}", noise(n)) for n in (0.5, 1.0))]), (
@@ -331,8 +337,11 @@ def shift(work):
                 before, after = [], []
                 for seed in (0, 1, 2):
                     net, train, test = network(work, f"{kind}-{arm}-{seed}")
-                    shifted = [(change(x), y) for x, y in (test[part, None, 0] for part in torch.arange(len(test)).split(200))]
-                    others = [change(train[part, None, 0][0]) for part in torch.arange(min(1000, len(train))).split(50)]
+                    random = np.random.default_rng(seed)
+                    shifted = [(change(x, random), y) for x, y in (
+                        test[part, None, 0] for part in torch.arange(len(test)).split(200))]
+                    order = torch.from_numpy(random.permutation(len(train)))[:1000].split(50)
+                    others = [change(train[part, None, 0][0], random) for part in order if len(part) == 50]
                     before.append(correct(net, shifted))
                     dsatgo.calibrate(net, others)
                     after.append(correct(net, shifted))
@@ -343,7 +352,7 @@ def shift(work):
 
 
 def batches(work):
-    """How far the thresholds of a batch are from those of 4,000 pictures, by its size."""
+    """How far the thresholds of a batch are from those of 4,000 pictures, by its size, in evaluation mode."""
     net, train, _ = network(work, "pictures-both-0")
     for layer in net.modules():
         if isinstance(layer, dsatgo.LIF):
@@ -364,7 +373,21 @@ def batches(work):
     return markdown(["pictures in a batch", "mean distance of a threshold from that of 4,000, %", "worst layer"], rows)
 
 
-PARTS = (distributions, encoding, landscape, case, momenta, energies, features, shift, batches, times)
+def sortedness(work):
+    """Without a moving average a test batch has thresholds of its own: in random order, and sorted by class."""
+    rows = []
+    for label, run in ("no moving average", "objects-momentum-none"), ("moving average", "objects-both"):
+        scores = {"random": [], "sorted": []}
+        for seed in (0, 1, 2):
+            net, _, test = network(work, f"{run}-{seed}")
+            for kind, order in ("random", torch.randperm(len(test), generator=torch.Generator().manual_seed(0))), (
+                    "sorted", test.labels.argsort(stable=True)):
+                scores[kind].append(correct(net, (test[part, None, 0] for part in order.split(20))))
+        rows.append([label, *(f"{statistics.mean(v):.1f} +- {statistics.stdev(v):.1f}" for v in scores.values())])
+    return markdown(["five objects, test batches of 20", "random order", "sorted by class"], rows)
+
+
+PARTS = (distributions, encoding, landscape, case, momenta, energies, features, shift, batches, sortedness, times)
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)

@@ -10,17 +10,20 @@ one that was interrupted goes on.
 """
 import argparse
 import concurrent.futures
+import dataclasses
 import datetime
 import json
 import os
 import pathlib
-import shutil
 import subprocess
 import sys
+import tempfile
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
+import dsatgo  # noqa: E402
+import train_cifar  # noqa: E402
 import train_dvs  # noqa: E402
 
 RUNS = ROOT / "experiments" / "results" / "runs"
@@ -31,8 +34,8 @@ STILL = "train_cifar.py --dataset folder --data {data}/pictures --limit-train 50
 EVENTS = "train_dvs.py --dataset folder --channels 8 --batch-size 20 --compile"
 
 
-def still(flags, channels=8, epochs=8):
-    return f"{STILL} --channels {channels} --epochs {epochs} {flags}"
+def still(flags, epochs=8):
+    return f"{STILL} --channels 8 --epochs {epochs} {flags}"      # of a flag given twice the last counts
 
 
 def events(flags, data="{data}/objects", epochs=8):
@@ -61,60 +64,67 @@ def commands():
     for momentum in (0.5, 0.02):                                  # Fig. 13
         runs[f"momentum-{momentum}"] = still(f"--momentum {momentum}")
     runs["learned"] = still("--threshold learned --width fixed")                           # Table 2, a DIET-SNN-like neuron
-    for name in PAIR:                                       # Fig. 2
+    for name in PAIR:                                             # Fig. 2
         runs[f"T-10-{name}"] = still(f"{arm(name)} --T 10", epochs=2)
 
     # when does it beat vanilla?
-    for scale in (0.25, 0.5, 2, 4):
-        for name in ARMS:
-            runs[f"scale-{scale}-{name}"] = still(f"{arm(name)} --bn-scale {scale}")
-    for name in PAIR:
-        for flag, values in (("T", (1, 4)), ("weight-decay", (1e-3, 5e-3)), ("tau", (0.5, 0.9)),
-                             ("arch", ("vggsnn", "resnet18"))):
-            for value in values:
-                runs[f"{flag}-{value}-{name}"] = still(f"{arm(name)} --{flag} {value}")
-        for channels in (4, 16):
-            runs[f"channels-{channels}-{name}"] = still(arm(name), channels)
-        runs[f"narrow-{name}"] = still(f"{arm(name)} --arch resnet18", channels=4)         # 16 features before the classes
-        for seed in SEEDS:
+    for seed in SEEDS:
+        for name in PAIR:
+            rule = f"{arm(name)} --seed {seed}"
+            runs[f"nmnist-{name}-{seed}"] = events(f"{rule} --split random:0 --size 32", "{data}/nmnist/train")
+            runs[f"simulated-{name}-{seed}"] = events(rule, "{work}/simulated", epochs=4)
             # the sum of learning rate x decay over all steps is 1, as in the paper's 400 epochs of 500 steps at 1e-4
-            runs[f"long-{name}-{seed}"] = still(f"{arm(name)} --weight-decay 5e-3 --seed {seed}", epochs=40)
-            runs[f"count-{name}-{seed}"] = events(f"{arm(name)} --by count --seed {seed}")
-            runs[f"nmnist-{name}-{seed}"] = events(f"{arm(name)} --split random:0 --size 32 --seed {seed}", "{data}/nmnist")
-            runs[f"simulated-{name}-{seed}"] = events(f"{arm(name)} --seed {seed}", "{work}/simulated", epochs=4)
-    for f_c in (0.6, 0.8):
-        runs[f"narrow-f_c-{f_c}"] = still(f"--arch resnet18 --f-c {f_c}", channels=4)
+            runs[f"long-{name}-{seed}"] = still(f"{rule} --weight-decay 1e-2", epochs=20)
+            runs[f"count-{name}-{seed}"] = events(f"{rule} --by count")
+        for scale in (0.25, 4, 0.5, 2):
+            for name in ARMS if seed == 0 else PAIR:
+                runs[f"scale-{scale}-{name}-{seed}"] = still(f"{arm(name)} --bn-scale {scale} --seed {seed}")
+    for flag, values in (("channels", (4, 16)), ("arch", ("vggsnn", "resnet18")), ("T", (1, 4)), ("tau", (0.5, 0.9)),
+                         ("weight-decay", (1e-3, 5e-3))):
+        for value in values:
+            for name in PAIR:
+                runs[f"{flag}-{value}-{name}"] = still(f"{arm(name)} --{flag} {value}")
+    for f_c in (0.6, 0.8, 1.0):                                   # 16 features before the classes
+        runs[f"narrow-f_c-{f_c}"] = still(f"--arch resnet18 --channels 4 --f-c {f_c}")
+    runs["narrow-vanilla"] = still(f"{arm('vanilla')} --arch resnet18 --channels 4")
     return runs
 
 
 def record(options):
     """2,500 pictures before the simulated camera, once."""
     if not (options.work / "simulated").exists():
-        unfinished = options.work / "simulated.partial"
-        shutil.rmtree(unfinished, ignore_errors=True)
+        unfinished = pathlib.Path(tempfile.mkdtemp(dir=options.work))
         train_dvs.simulated(train_dvs.Settings(data=str(unfinished), simulate=str(options.data / "pictures"), limit_train=2000,
                                                limit_test=500))
         unfinished.rename(options.work / "simulated")
 
 
 def train(name, command, options):
-    folder = RUNS / name
+    """One run, unless its log is there; -> its last line."""
+    folder, out = RUNS / name, options.work / name
     if (folder / "log.csv").exists():
-        return name, "there"
+        return "there"
     script, *flags = command.format(data=options.data, work=options.work).split()
-    out = options.work / name
-    place = ["--resume", out] if (out / "last.pt").exists() else [*flags, "--out", out]
-    done = subprocess.run([sys.executable, ROOT / script, *place], env=os.environ | dict(OMP_NUM_THREADS="1"), text=True,
+    if (out / "last.pt").exists():
+        module = dict(zip(("train_cifar.py", "train_dvs.py"), (train_cifar, train_dvs)))[script]
+        stored = dsatgo.load_checkpoint(out)["config"] | dict(out=None, resume=None)
+        if dataclasses.asdict(train_cifar.parse(module.Settings, "", flags)[0]) != stored:
+            return f"failed: {out} was trained with other settings: remove it"
+        flags = ["--resume", out]
+    else:
+        flags += ["--out", out]
+    done = subprocess.run([sys.executable, ROOT / script, *flags], env=os.environ | dict(OMP_NUM_THREADS="1"), text=True,
                           capture_output=True)
     if done.returncode:
-        return name, f"failed: {done.stderr.strip().splitlines()[-1]}"
+        return f"failed: {(done.stderr or done.stdout or f'exit code {done.returncode}').strip().splitlines()[-1]}"
     folder.mkdir(parents=True, exist_ok=True)
     about = json.loads((out / "config.json").read_text())
     versions = ", ".join(f"{key} {about[key]}" for key in ("python", "torch", "torchvision", "git", "device"))
     (folder / "command.txt").write_text(f"python {command}\n{datetime.date.today()}, {versions}\n")
     for file in ("layers.csv", "log.csv"):                        # log.csv last: it says that the run is there
-        shutil.copy(out / file, folder / file)
-    return name, done.stdout.strip().splitlines()[-1]
+        with dsatgo.replacing(folder / file) as copy:
+            copy.write((out / file).read_bytes())
+    return done.stdout.strip().splitlines()[-1]
 
 
 if __name__ == "__main__":
@@ -123,9 +133,13 @@ if __name__ == "__main__":
         parser.add_argument(name, type=lambda text: pathlib.Path(text).resolve())
     parser.add_argument("--only", default="", help="runs whose name contains this")
     options = parser.parse_args()
+    options.work.mkdir(parents=True, exist_ok=True)
     wanted = {name: command for name, command in commands().items() if options.only in name}
     if any(name.startswith("simulated") for name in wanted):
         record(options)
+    failed = False
     with concurrent.futures.ThreadPoolExecutor(2) as pool:
-        for name, line in pool.map(lambda item: train(*item, options), wanted.items()):
+        for name, line in zip(wanted, pool.map(lambda item: train(*item, options), wanted.items())):
             print(f"{name}: {line}", flush=True)
+            failed |= line.startswith("failed")
+    sys.exit(failed)

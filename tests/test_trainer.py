@@ -540,3 +540,27 @@ def test_synced_statistics_are_those_of_the_whole_batch(tmp_path):
         theirs, grad, running = torch.load(tmp_path / f"{rank}.pt")
         assert torch.equal(theirs, spikes[:, rank::2]) and torch.allclose(running, layer.running_threshold, rtol=1e-12)
         assert torch.allclose(grad, current.grad[:, rank::2], rtol=1e-9)
+
+
+def test_evaluation_sees_every_sample_once_in_one_random_order():
+    class Sorted:
+        """40 pictures, sorted by class as folders are; notes what was asked for."""
+        def __init__(self):
+            self.asked = []
+
+        def __len__(self):
+            return 40
+
+        def __getitem__(self, key):
+            indices, epoch, _ = key
+            assert epoch is None
+            self.asked.append(indices)
+            return torch.zeros(len(indices), 3, 8, 8), indices // 10
+
+    config, data = train_cifar.Settings(batch_size=10), [Sorted(), Sorted()]
+    net = dsatgo.resnet18(4, 1, 3, 1, neuron=lambda T: dsatgo.LIF(T, threshold="fixed", width="fixed"))
+    for one in data:
+        dsatgo.evaluate(config, net, one, lambda logits, y: logits.sum())
+    first, second = (torch.cat(one.asked) for one in data)
+    assert torch.equal(first, second) and torch.equal(first.sort().values, torch.arange(40))
+    assert all(len(batch.div(10, rounding_mode="floor").unique()) > 1 for batch in data[0].asked)

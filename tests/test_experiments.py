@@ -1,0 +1,53 @@
+"""The evidence: every run's command is one that the scripts take, and the page's Table 1 is what the committed logs say."""
+import csv
+import importlib
+import re
+import statistics
+import sys
+
+import pytest
+from conftest import ROOT
+
+import train_cifar
+import train_dvs
+
+RESULTS = ROOT / "experiments" / "results"
+
+
+@pytest.fixture
+def train_all(monkeypatch):
+    monkeypatch.syspath_prepend(str(ROOT / "experiments"))
+    yield importlib.import_module("train_all")
+    sys.modules.pop("train_all")
+
+
+def settings(command):
+    script, *flags = command.format(data="data", work="work").split()
+    return train_cifar.parse(dict(zip(("train_cifar.py", "train_dvs.py"), (train_cifar, train_dvs)))[script].Settings, "", flags)[0]
+
+
+def test_the_runs_are_those_of_train_all(train_all):
+    commands = train_all.commands()
+    assert {path.name for path in (RESULTS / "runs").iterdir()} == set(commands)
+    for name, command in commands.items():
+        ran = (RESULTS / "runs" / name / "command.txt").read_text().splitlines()[0]
+        assert settings(ran.removeprefix("python ")) == settings(command), name
+        for file, figures in ("log.csv", 8), ("layers.csv", 10):
+            with open(RESULTS / "runs" / name / file) as lines:
+                rows = list(csv.DictReader(lines))
+            assert int(rows[-1]["epoch"]) == settings(command).epochs and {len(row) for row in rows} == {figures}, name
+
+
+@pytest.mark.parametrize("title, data", [("CIFAR-10 pictures", "pictures"), ("five objects, DVS128 camera", "objects"),
+                                         ("N-MNIST", "nmnist"), ("simulated camera", "simulated")])
+def test_table_1_of_the_page_is_what_the_logs_say(title, data):
+    text = (ROOT / "experiments" / "README.md").read_text().partition("<!-- arms -->")[2].partition("<!-- end -->")[0]
+    cells = re.search(rf"^\| {re.escape(title)} \| (.*) \|$", text, re.M)[1].split(" | ")
+    for name, cell in zip(("vanilla", "AT", "TGO", "both"), cells):
+        if cell != "not run":
+            scores = []
+            for seed in range(3):
+                with open(RESULTS / "runs" / f"{data}-{name}-{seed}" / "log.csv") as file:
+                    scores.append(100 * float(list(csv.DictReader(file))[-1]["test_accuracy"]))
+            assert cell == f"{statistics.mean(scores):.1f} +- {statistics.stdev(scores):.1f}"
+    assert cells[0] != "not run" != cells[3]
