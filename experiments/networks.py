@@ -88,8 +88,8 @@ def distributions(work):
                      f"{100 - above.mean() - below.mean():.1f}"])
         for axis, name in zip(row, ("stem.neuron", "stage1.2.conv2.neuron", "stage2.2.conv2.neuron", "stage3.1.conv2.neuron")):
             u, fire, k = seen[name]
-            for t in {0, len(u) // 2, len(u) - 1}:
-                axis.hist((u[t] - fire[t]).numpy(), 80, (-3, 3), histtype="step", density=True, label=f"t={t + 1}")
+            for t in sorted({0, len(u) // 2, len(u) - 1}):
+                axis.hist((u[t] - fire[t]).numpy(), 80, range=(-3, 3), histtype="step", density=True, label=f"t={t + 1}")
             axis.axvspan(-k.mean() / 2, k.mean() / 2, color="grey", alpha=0.2)
             axis.set_title(f"{label}, {name.removesuffix('.neuron')}", fontsize=7)
             axis.legend(fontsize=6)
