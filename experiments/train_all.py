@@ -1,12 +1,12 @@
 """Which runs does the evidence rest on? This trains them all, two at a time, one thread each: about two hours on two cores.
 
-    python experiments/train_all.py DATA WORK [--only TEXT]
+    python experiments/train_all.py DATA WORK [--only PATTERN] [--again]
 
 DATA: a folder with pictures/train|test/CLASS/* (CIFAR-10 as picture files), objects/train|test/CLASS/* and nmnist/train/CLASS/*
 (event recordings). WORK: a folder outside the repository for checkpoints and for the recordings of the simulated camera, which
 are made first. Each run is one command of train_cifar.py or train_dvs.py, the paper's recipe but for the flags given here.
-log.csv, layers.csv and the command are copied to experiments/results/runs/NAME; a run that is there is not trained again, and
-one that was interrupted goes on.
+log.csv, layers.csv and the command are copied to experiments/results/runs/NAME; a run that is there is not trained again (with
+--again it is, for networks.py wants the checkpoints, which are not committed), and one that was interrupted goes on.
 """
 import argparse
 import concurrent.futures
@@ -15,6 +15,7 @@ import datetime
 import json
 import os
 import pathlib
+import re
 import subprocess
 import sys
 import tempfile
@@ -100,9 +101,9 @@ def record(options):
 
 
 def train(name, command, options):
-    """One run, unless its log is there; -> its last line."""
+    """One run, unless its log is there and not wanted again; -> its last line."""
     folder, out = RUNS / name, options.work / name
-    if (folder / "log.csv").exists():
+    if (folder / "log.csv").exists() and not options.again:
         return "there"
     script, *flags = command.format(data=options.data, work=options.work).split()
     if (out / "last.pt").exists():
@@ -131,10 +132,11 @@ if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     for name in ("data", "work"):
         parser.add_argument(name, type=lambda text: pathlib.Path(text).resolve())
-    parser.add_argument("--only", default="", help="runs whose name contains this")
+    parser.add_argument("--only", default="", metavar="PATTERN", help="runs in whose name this regular expression is found")
+    parser.add_argument("--again", action="store_true", help="also the runs whose logs are there")
     options = parser.parse_args()
     options.work.mkdir(parents=True, exist_ok=True)
-    wanted = {name: command for name, command in commands().items() if options.only in name}
+    wanted = {name: command for name, command in commands().items() if re.search(options.only, name)}
     if any(name.startswith("simulated") for name in wanted):
         record(options)
     failed = False
