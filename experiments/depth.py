@@ -6,6 +6,7 @@ AT+TGO, batch norm's scale starting at 1 and at 0.5; one seed. About ten minutes
 DATA: the folder of train_all.py (its pictures are used: 2,000 to train, 2,000 to test). Writes results/depth.png and its table
 into experiments/README.md.
 """
+import datetime
 import pathlib
 import sys
 
@@ -89,5 +90,6 @@ if __name__ == "__main__":
     axis.set_xticks((8, 16, 32), ("8", "16", "32"))
     axis.legend(fontsize=8)
     save(figure, "depth")
-    fill({"depth": markdown(["scale", "layers", "arm", "gradient, first layer over last, before", "after training",
-                             "test accuracy, %", "firing, %", "with gradient, %"], rows)})
+    fill("depth", markdown(["scale", "layers", "arm", "gradient, first layer over last, before", "after training",
+                            "test accuracy, %", "firing, %", "with gradient, %"], rows),
+         f"`python experiments/depth.py DATA`, {datetime.date.today()}, seed 0, torch {torch.__version__}, cpu.")

@@ -8,8 +8,10 @@ experiments/README.md between <!-- NAME --> and <!-- end -->.
 """
 import collections
 import csv
+import datetime
 import math
 import pathlib
+import re
 import statistics
 import sys
 
@@ -33,7 +35,11 @@ DATA = dict(pictures="CIFAR-10 pictures", objects="five objects, DVS128 camera",
 
 
 # ---- reading ----
+USED = set()                                                      # the runs that the figure being made has looked at
+
+
 def table(run, name):
+    USED.add(run)
     path = RESULTS / "runs" / run / f"{name}.csv"
     return [{k: v if k == "layer" else float(v) for k, v in row.items()} for row in csv.DictReader(path.open())]
 
@@ -114,37 +120,37 @@ def arms():
 
 def layers():
     """Figs. 8, 10, 11 and 14: firing and gradients for each layer and timestep, thresholds over training."""
-    figure, ((firing, gradient), (steps, over)) = plt.subplots(2, 2, figsize=(11, 7))
+    figure, ((first, second, gradient), (steps, spread, over)) = plt.subplots(2, 3, figsize=(14, 7))
     rows = []
     for data in ("pictures", "objects"):
-        for name, label in ARMS.items():
-            runs = [f"{data}-{name}-{seed}" for seed in SEEDS]
+        groups = {label: [f"{data}-{name}-{seed}" for seed in SEEDS] for name, label in ARMS.items()}
+        for label, runs in (groups | ({"learned, seed 0": ["learned"]} if data == "pictures" else {})).items():
             rates = np.array([over_layers(run, "firing_rate") for run in runs])                 # [seeds, layers]
             available = np.array([over_layers(run, "gradient_available") for run in runs])
             by_layer = 100 * np.mean([list(last_epoch(run, "firing_rate").values()) for run in runs], 0)  # [layers, T]
-            by_time, colour = by_layer.mean(0), f"C{list(ARMS).index(name)}"
-            if data == "pictures":
-                for t, style in enumerate(("o-", "x:")):
-                    firing.plot(by_layer[:, t], style, ms=3, color=colour, label=f"{label}, t={t + 1}")
-                gradient.plot(available.mean(0), "o-", ms=3, color=colour, label=label)
-            else:
-                steps.plot(range(1, len(by_time) + 1), by_time, "o-", ms=3, color=colour, label=label)
-            rows.append([DATA[data], label, percent(rates.mean(1)), percent(rates.std(1)), f"{np.ptp(by_time):.1f}",
+            lines = zip((first, second, gradient), (*by_layer.T, available.mean(0))) if data == "pictures" else zip(
+                (steps, spread), (by_layer.mean(0), by_layer.std(0)))
+            for axis, line in lines:
+                axis.plot(range(1, len(line) + 1), line, "o-", ms=3, label=label)
+            rows.append([DATA[data], label, percent(rates.mean(1)), percent(rates.std(1)), f"{np.ptp(by_layer.mean(0)):.1f}",
                          percent(available.mean(1)), percent(available.min(1)), percent(available[:, -3:].mean(1))])
     values = collections.defaultdict(list)
-    for row in table("long-both-0", "layers"):
+    for row in table("twenty-both-0", "layers"):
         if row["timestep"] == 1:
             values[row["layer"]].append(row["threshold"])
     for name in list(values)[::3]:
         over.plot(range(1, len(values[name]) + 1), values[name], label=name.removesuffix(".neuron"))
-    for axis, title, label in ((firing, "pictures: firing rate of each layer, % (Fig. 8)", "layer"),
+    for axis, title, label in ((first, "pictures: firing, %, at t=1 (Fig. 8)", "layer"),
+                               (second, "pictures: firing, %, at t=2 (Fig. 8)", "layer"),
                                (gradient, "pictures: share with gradient, % (Fig. 11)", "layer"),
-                               (steps, "objects: firing rate at each timestep, % (Fig. 10)", "timestep"),
+                               (steps, "objects: firing, %, mean of layers (Fig. 10)", "timestep"),
+                               (spread, "objects: its deviation over layers, points", "timestep"),
                                (over, "running thresholds at t=1, twenty epochs (Fig. 14)", "epoch")):
         axis.set_title(title, fontsize=9)
         axis.set_xlabel(label, fontsize=8)
         axis.legend(fontsize=6)
-    firing.axhline(100 * reference_numpy.firing_probability(), color="grey", lw=0.5)
+    for axis in first, second:
+        axis.axhline(100 * reference_numpy.firing_probability(), color="grey", lw=0.5)
     save(figure, "fig8-10-11-14-layers")
     return markdown(["data", "arm", "firing, %", "spread over layers", "between timesteps", "with gradient, %", "least layer",
                      "last three layers"], rows)
@@ -236,7 +242,8 @@ def settings():
     def one(name):
         return [[f"{name}-{arm}"] for arm in PAIR]
 
-    groups = {"as is: ResNet-19, 8 channels, T=2": seeds("pictures"), "twenty epochs, weight decay 1e-2": seeds("long"),
+    groups = {"as is: ResNet-19, 8 channels, T=2": seeds("pictures"), "twenty epochs, weight decay 1e-3": seeds("twenty"),
+              "twenty epochs, weight decay 1e-2": seeds("long"),
               "weight decay 1e-3": one("weight-decay-0.001"), "weight decay 5e-3": one("weight-decay-0.005"),
               "T=1": one("T-1"), "T=4": one("T-4"), "T=10, two epochs": one("T-10"), "initial leak 0.5": one("tau-0.5"),
               "initial leak 0.9": one("tau-0.9"), "4 channels": one("channels-4"), "16 channels": one("channels-16"),
@@ -268,18 +275,34 @@ def settings():
                      "AT+TGO minus vanilla"], rows)
 
 
-def fill(tables):
+def source(command):
+    """How a figure was made, and from which runs, by their seeds, with the dates, versions and commits of their training."""
+    seeds, groups = collections.defaultdict(list), collections.defaultdict(list)
+    for run in sorted(USED):
+        name, seed = re.fullmatch(r"(.*?)(?:-([012]))?", run).groups()
+        seeds[name].append(seed or "0")
+    for name, of in seeds.items():
+        groups[", ".join(of)].append(name)
+    made = [(RESULTS / "runs" / run / "command.txt").read_text().splitlines()[1].split(", ") for run in USED]
+    dates, *versions, commits, device = (sorted(set(values)) for values in zip(*made))
+    commits = ", ".join(commit.removeprefix("git ")[:7] for commit in commits)
+    runs = "; ".join(f"{', '.join(names)} (seed {of})" for of, names in groups.items())
+    return (f"`python experiments/{command}`, {datetime.date.today()}. Runs: {runs}. Trained {', '.join(dates)}, "
+            f"{', '.join(sum(versions, []))}, {', '.join(device)}, at {commits}.")
+
+
+def fill(name, content, made):
+    """Puts a figure's table, and below it how it was made, into experiments/README.md."""
     path = ROOT / "experiments" / "README.md"
     text = path.read_text()
-    for name, content in tables.items():
-        before, mark, after = text.partition(f"<!-- {name} -->\n")
-        if not mark or "<!-- end -->" not in after:
-            sys.exit(f"experiments/README.md has no place for a table: it needs <!-- {name} --> and <!-- end -->")
-        if "<!-- " in after.partition("<!-- end -->")[0]:
-            sys.exit(f"experiments/README.md: the table {name} has lost its <!-- end -->")
-        text = f"{before}{mark}\n{content}\n\n<!-- end -->{after.partition('<!-- end -->')[2]}"
-    path.write_text(text)
+    before, mark, after = text.partition(f"<!-- {name} -->\n")
+    old, end, after = after.partition("<!-- end -->")
+    if not mark or not end or "<!-- " in old:
+        sys.exit(f"experiments/README.md has no place for this table: it needs <!-- {name} --> and <!-- end --> after it")
+    path.write_text(f"{before}{mark}\n{content}\n\n{made}\n\n{end}{after}")
 
 
 if __name__ == "__main__":
-    fill({part.__name__: part() for part in (arms, layers, closed_form, rules, when, settings)})
+    for part in (arms, layers, closed_form, rules, when, settings):
+        USED.clear()
+        fill(part.__name__, part(), source("figures.py"))

@@ -18,7 +18,7 @@ import scipy.ndimage
 import sklearn.manifold
 import sklearn.metrics
 import torch
-from figures import PAIR, accuracy, fill, markdown, plt, save  # puts the repository on the path
+from figures import PAIR, USED, accuracy, fill, markdown, plt, save, source  # puts the repository on the path
 
 import dsatgo
 import train_cifar
@@ -33,6 +33,7 @@ def data(script, config):
 
 def network(work, run):
     """-> net, the run's training set, its test set."""
+    USED.add(run)
     checkpoint = dsatgo.load_checkpoint(work / run)
     script = train_dvs if "phi" in checkpoint["config"] else train_cifar
     config = script.Settings(**checkpoint["config"])
@@ -137,7 +138,7 @@ def encoding(work):
     save(figure, "fig4-encoding")
     trained = []
     for arm, label in PAIR.items():                                # and the first layer of trained networks
-        net, _, _ = network(work, f"long-{arm}-0")
+        net, _, _ = network(work, f"twenty-{arm}-0")
         with torch.no_grad():
             maps = net.stem(samples(test, 200)[0].expand(net.T, -1, -1, -1, -1)).mean((0, 2)).numpy()
         trained.append(f"{label} {statistics.mean(similarity(grey, one) for grey, one in zip(greys, maps)):.3f}")
@@ -151,7 +152,7 @@ def landscape(work, side=15, reach=1.0):
     figure, axes = plt.subplots(1, 2, figsize=(9, 4))
     rows, ticks = [], np.linspace(-reach, reach, side)
     for axis, (arm, label) in zip(axes, PAIR.items()):
-        net, _, test = network(work, f"long-{arm}-0")
+        net, _, test = network(work, f"twenty-{arm}-0")
         x, y = samples(test, 500)
         torch.manual_seed(0)
         weights = [p for p in net.parameters() if p.dim() > 1]
@@ -184,6 +185,7 @@ def case(work):
         spikes[name] = s[:, 0]
 
     figure, axes = plt.subplots(5, 10, figsize=(12, 6.4))
+    rows = []
     for row, (arm, label) in enumerate(PAIR.items()):
         net, _, test = network(work, f"objects-{arm}-0")
         x = test[torch.tensor([len(test) // 2]), None, 0][0]                                             # [T, 1, 2, H, W]
@@ -200,9 +202,14 @@ def case(work):
             for i, name in enumerate(spikes):
                 axes[1 + 2 * row + i, t].imshow(spikes[name][t].mean(0), cmap="gray", vmin=0, vmax=0.8)
                 axes[1 + 2 * row + i, t].set_title(f"{label} {name}: {100 * spikes[name][t].mean():.1f} %", fontsize=6)
+        for name, s in spikes.items():
+            rates = 100 * s.mean((1, 2, 3))
+            rows.append([label, name, f"{rates.mean():.1f}", f"{rates.min():.1f} to {rates.max():.1f}",
+                         f"{rates.std() / rates.mean():.2f}"])
     for axis in axes.flat:
         axis.set_axis_off()
     save(figure, "fig10-case")
+    return markdown(["arm, one recording", "layer", "firing over ten timesteps, %", "range", "deviation over mean"], rows)
 
 
 def momenta(work):
@@ -293,7 +300,7 @@ def features(work, count=2000):
     figure, axes = plt.subplots(1, 2, figsize=(10, 4.5))
     rows = []
     for axis, (arm, label) in zip(axes, PAIR.items()):
-        net, _, test = network(work, f"long-{arm}-0")
+        net, _, test = network(work, f"twenty-{arm}-0")
         x, y = samples(test, count)
         seen = []
         hook = net.get_submodule("stage3.1.conv2.neuron").register_forward_hook(
@@ -397,7 +404,7 @@ if __name__ == "__main__":
     for part in PARTS:
         if options.only in (None, part.__name__):
             torch.manual_seed(0)
+            USED.clear()
             found = part(options.work)
-            if found:
-                print(found, flush=True)
-                fill({part.__name__: found})
+            print(found, flush=True)
+            fill(part.__name__, found, source(f"networks.py WORK --only {part.__name__}"))

@@ -76,6 +76,7 @@ def commands():
             runs[f"simulated-{name}-{seed}"] = events(rule, "{work}/simulated", epochs=4)
             # the sum of learning rate x decay over all steps is 1, as in the paper's 400 epochs of 500 steps at 1e-4
             runs[f"long-{name}-{seed}"] = still(f"{rule} --weight-decay 1e-2", epochs=20)
+            runs[f"twenty-{name}-{seed}"] = still(f"{rule} --weight-decay 1e-3", epochs=20)        # Figs. 4, 9, 14, 15
             runs[f"count-{name}-{seed}"] = events(f"{rule} --by count")
         for scale in (0.25, 4, 0.5, 2):
             for name in ARMS if seed == 0 else PAIR:
