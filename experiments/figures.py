@@ -30,7 +30,7 @@ import reference_numpy  # noqa: E402
 
 ARMS = dict(vanilla="vanilla", AT="AT", TGO="TGO", both="AT+TGO")
 PAIR = dict(vanilla="vanilla", both="AT+TGO")
-SEEDS = (0, 1, 2)
+SEEDS, MORE = range(3), range(8)                                  # more: vanilla, AT+TGO, estimated, as they are
 DATA = dict(pictures="CIFAR-10 pictures", objects="five objects, DVS128 camera", nmnist="N-MNIST", simulated="simulated camera")
 
 
@@ -111,7 +111,8 @@ def arms():
         runs = {name: [f"{data}-{name}-{seed}" for seed in SEEDS] for name in ARMS}
         cells = ["not run" if data in ("nmnist", "simulated") and name not in PAIR else
                  percent([accuracy(run) for run in runs[name]]) for name in ARMS]
-        rows.append([title, *cells, ahead(runs["both"], runs["vanilla"]), paper[data]])
+        more = [[f"{data}-{name}-{seed}" for seed in (MORE if data in ("pictures", "objects") else SEEDS)] for name in PAIR]
+        rows.append([title, *cells, f"{ahead(*more[::-1])} ({len(more[0])} seeds)", paper[data]])
     for title, score in ("CIFAR-100", "80.59 +- 0.17"), ("ImageNet", "68.86 +- 0.25"), ("CIFAR10-DVS itself", "83.70 +- 0.41"):
         rows.append([title, *["not run"] * 5, score])
     head = ["test accuracy, %", *ARMS.values(), "AT+TGO minus vanilla, paired, 95 % interval", "the paper, full scale"]
@@ -194,19 +195,20 @@ def rules():
     for axis, (data, prefix) in zip(axes, (("pictures", ""), ("objects", "objects-"))):
         groups = {"vanilla": f"{data}-vanilla", "true": f"{data}-both", "estimated": f"{prefix}estimated",
                   "true, no average": f"{prefix}momentum-none"} | ({"std width": "std"} if data == "pictures" else {})
-        groups = {label: [f"{run}-{seed}" for seed in SEEDS] for label, run in groups.items()}
+        more = {"vanilla", "true"} | ({"estimated"} if data == "pictures" else set())
+        groups = {label: [f"{run}-{seed}" for seed in (MORE if label in more else SEEDS)] for label, run in groups.items()}
         scores = [[accuracy(run) for run in runs] for runs in groups.values()]
         axis.boxplot(scores, tick_labels=list(groups))
         for i, values in enumerate(scores, 1):
             axis.plot([i] * len(values), values, "k.", ms=4)
         axis.set_title(f"{DATA[data]}: test accuracy, % (Fig. 7)", fontsize=9)
         axis.tick_params(labelsize=7)
-        rows += [[DATA[data], label, percent([accuracy(run) for run in runs]),
+        rows += [[DATA[data], label, str(len(runs)), percent([accuracy(run) for run in runs]),
                   ahead(runs, groups["true"]) if label != "true" else "-"] for label, runs in groups.items()]
     for run, label in (("momentum-0.5", "momentum 0.5"), ("momentum-0.02", "momentum 0.02"), ("learned", "learned threshold")):
-        rows.append([DATA["pictures"] + ", seed 0", label, percent([accuracy(run)]), ahead([run], ["pictures-both-0"])])
+        rows.append([DATA["pictures"] + ", seed 0", label, "1", percent([accuracy(run)]), ahead([run], ["pictures-both-0"])])
     save(figure, "fig7-rules")
-    return markdown(["data", "rule", "test accuracy, %", "minus AT+TGO, paired"], rows)
+    return markdown(["data", "rule", "seeds", "test accuracy, %", "minus AT+TGO, paired"], rows)
 
 
 def when():
@@ -236,13 +238,13 @@ def when():
 
 def settings():
     """The same question for every other setting."""
-    def seeds(name):
-        return [[f"{name}-{arm}-{seed}" for seed in SEEDS] for arm in PAIR]
+    def seeds(name, of=SEEDS):
+        return [[f"{name}-{arm}-{seed}" for seed in of] for arm in PAIR]
 
     def one(name):
         return [[f"{name}-{arm}"] for arm in PAIR]
 
-    groups = {"as is: ResNet-19, 8 channels, T=2": seeds("pictures"), "twenty epochs, weight decay 1e-3": seeds("twenty"),
+    groups = {"as is: ResNet-19, 8 channels, T=2": seeds("pictures", MORE), "twenty epochs, weight decay 1e-3": seeds("twenty"),
               "twenty epochs, weight decay 1e-2": seeds("long"),
               "weight decay 1e-3": one("weight-decay-0.001"), "weight decay 5e-3": one("weight-decay-0.005"),
               "T=1": one("T-1"), "T=4": one("T-4"), "T=10, two epochs": one("T-10"), "initial leak 0.5": one("tau-0.5"),
@@ -251,25 +253,35 @@ def settings():
               "ResNet-18, 4 channels: 16 features": [["narrow-vanilla"], ["narrow-f_c-1.0"]],
               "the same, f_c 0.8": [["narrow-vanilla"], ["narrow-f_c-0.8"]],
               "the same, f_c 0.6": [["narrow-vanilla"], ["narrow-f_c-0.6"]],
-              "events, objects, frames of equal time": seeds("objects"), "events, objects, of equal count": seeds("count"),
-              "events, N-MNIST": seeds("nmnist"), "events, simulated camera": seeds("simulated")}
-    rows, points = [], []
-    for title, (vanilla, both) in groups.items():
-        cells = []
-        for runs in vanilla, both:
-            shares = [statistics.mean(statistics.mean(over_layers(run, column)) for run in runs)
-                      for column in ("firing_rate", "gradient_available")]
-            cells.append("{}; {:.1f}; {:.1f}".format(percent([accuracy(run) for run in runs]), *shares))
-        rows.append([title, str(len(both)), *cells, ahead(both, vanilla)])
-        points.append([accuracy(a) - accuracy(b) for a, b in zip(both, vanilla)])
-    figure, axis = plt.subplots(figsize=(8, 6))
-    for i, values in enumerate(points):
-        axis.plot(values, [i] * len(values), ".", color="C0")
-        axis.plot(statistics.mean(values), i, "|", ms=14, color="C3")
+              "events, objects, frames of equal time": seeds("objects", MORE),
+              "events, objects, frames of equal count": seeds("count"), "events, N-MNIST": seeds("nmnist"),
+              "events, simulated camera": seeds("simulated")}
+    scales = {f"batch norm's scale {scale}": seeds(f"scale-{scale}") for scale in (0.25, 0.5, 2, 4)}
+    figure, (axis, against) = plt.subplots(1, 2, figsize=(14, 6.5))
+    rows = []
+    for i, (title, pair) in enumerate((groups | scales).items()):
+        cells, shares = [], []
+        for runs in pair:
+            firing, gradient = (statistics.mean(statistics.mean(over_layers(run, column)) for run in runs)
+                                for column in ("firing_rate", "gradient_available"))
+            cells.append(f"{percent([accuracy(run) for run in runs])}; {firing:.1f}; {gradient:.1f}")
+            shares.append(gradient)
+        if title in groups:                                       # the scales have a table of their own
+            rows.append([title, str(len(pair[0])), *cells, ahead(*pair[::-1])])
+        points = [accuracy(b) - accuracy(a) for a, b in zip(*pair)]
+        axis.plot(points, [i] * len(points), ".", color="C0")
+        axis.plot(statistics.mean(points), i, "|", ms=14, color="C3")
+        colour = "C1" if "event" in title else "C2" if title in scales else "C0"
+        against.plot(shares[0], statistics.mean(points), "o", ms=3 + 2 * len(points), color=colour, alpha=0.6)
+        if abs(statistics.mean(points)) > 3:
+            against.annotate(title, (shares[0], statistics.mean(points)), fontsize=6)
     axis.axvline(0, color="grey", lw=0.5)
-    axis.set_yticks(range(len(groups)), list(groups), fontsize=7)
+    axis.set_yticks(range(len(groups) + len(scales)), [*groups, *scales], fontsize=7)
     axis.invert_yaxis()
     axis.set_xlabel("AT+TGO minus vanilla, points of test accuracy: seeds and their mean")
+    against.axhline(0, color="grey", lw=0.5)
+    against.set(xlabel="vanilla's share with gradient at the end, %",
+                ylabel="AT+TGO minus vanilla, points (green: scales, orange: events; large: three seeds)")
     save(figure, "when-settings")
     return markdown(["setting", "seeds", *(f"{label}: accuracy; firing; with gradient, %" for label in PAIR.values()),
                      "AT+TGO minus vanilla"], rows)
@@ -279,7 +291,7 @@ def source(command):
     """How a figure was made, and from which runs, by their seeds, with the dates, versions and commits of their training."""
     seeds, groups = collections.defaultdict(list), collections.defaultdict(list)
     for run in sorted(USED):
-        name, seed = re.fullmatch(r"(.*?)(?:-([012]))?", run).groups()
+        name, seed = re.fullmatch(r"(.*?)(?:-([0-7]))?", run).groups()
         seeds[name].append(seed or "0")
     for name, of in seeds.items():
         groups[", ".join(of)].append(name)

@@ -29,7 +29,7 @@ import train_dvs  # noqa: E402
 
 RUNS = ROOT / "experiments" / "results" / "runs"
 ARMS = dict(vanilla=("fixed", "fixed"), AT=("true", "fixed"), TGO=("fixed", "threshold"), both=("true", "threshold"))
-SEEDS = (0, 1, 2)
+SEEDS, MORE = range(3), range(8)
 PAIR = ("vanilla", "both")
 STILL = "train_cifar.py --dataset folder --data {data}/pictures --limit-train 5000 --limit-test 2000 --batch-size 50 --compile"
 EVENTS = "train_dvs.py --dataset folder --channels 8 --batch-size 20 --compile"
@@ -89,6 +89,11 @@ def commands():
     for f_c in (0.6, 0.8, 1.0):                                   # 16 features before the classes
         runs[f"narrow-f_c-{f_c}"] = still(f"--arch resnet18 --channels 4 --f-c {f_c}")
     runs["narrow-vanilla"] = still(f"{arm('vanilla')} --arch resnet18 --channels 4")
+    for seed in MORE[3:]:                                         # three seeds leave intervals of ten points
+        for name in PAIR:
+            runs[f"pictures-{name}-{seed}"] = still(f"{arm(name)} --seed {seed}")
+            runs[f"objects-{name}-{seed}"] = events(f"{arm(name)} --seed {seed}")
+        runs[f"estimated-{seed}"] = still(f"--threshold estimated --seed {seed}")
     return runs
 
 
