@@ -1,12 +1,15 @@
-"""Which runs does the evidence rest on? This trains them all, two at a time, one thread each: about two hours on two cores.
+"""Which runs does the evidence rest on? This trains them all, two at a time, one thread each: two to three hours on two cores.
 
-    python experiments/train_all.py DATA WORK [--only PATTERN] [--again]
+    python experiments/train_all.py DATA WORK [--only PATTERN] [--again] [--full]
 
 DATA: a folder with pictures/train|test/CLASS/* (CIFAR-10 as picture files), objects/train|test/CLASS/* and nmnist/train/CLASS/*
 (event recordings). WORK: a folder outside the repository for checkpoints and for the recordings of the simulated camera, which
 are made first. Each run is one command of train_cifar.py or train_dvs.py, the paper's recipe but for the flags given here.
 log.csv, layers.csv and the command are copied to experiments/results/runs/NAME; a run that is there is not trained again (with
 --again it is, for networks.py wants the checkpoints, which are not committed), and one that was interrupted goes on.
+
+--full: the paper's data, networks and epochs, one run at a time, on a GPU. DATA then holds cifar10 (as torchvision has it,
+downloaded if absent) and cifar10-dvs (its ten zip archives); with --again the logs take the place of ours.
 """
 import argparse
 import concurrent.futures
@@ -35,21 +38,21 @@ STILL = "train_cifar.py --dataset folder --data {data}/pictures --limit-train 50
 EVENTS = "train_dvs.py --dataset folder --channels 8 --batch-size 20 --compile"
 
 
-def still(flags, epochs=8):
-    return f"{STILL} --channels 8 --epochs {epochs} {flags}"      # of a flag given twice the last counts
-
-
-def events(flags, data="{data}/objects", epochs=8):
-    return f"{EVENTS} --data {data} --epochs {epochs} {flags}"
-
-
 def arm(name):
     threshold, width = ARMS[name]
     return f"--threshold {threshold} --width {width}"
 
 
-def commands():
-    """{name: script and flags}."""
+def commands(full=False):
+    """{name: script and flags}; `full`: without the flags of the small scale, so that what is left is the paper's recipe."""
+    def still(flags, epochs=8):                                   # of a flag given twice the last counts
+        return f"train_cifar.py --data {{data}}/cifar10 {flags}" if full else f"{STILL} --channels 8 --epochs {epochs} {flags}"
+
+    def events(flags, data=None, epochs=8):
+        if full:
+            return f"train_dvs.py {f'--dataset folder --data {data}' if data else '--data {data}/cifar10-dvs'} {flags}"
+        return f"{EVENTS} --data {data or '{data}/objects'} --epochs {epochs} {flags}"
+
     runs = {}
     for seed in SEEDS:                                            # Table 1, Figs. 1, 5, 6, 8 to 11, 14, 15
         for name in ARMS:
@@ -120,8 +123,8 @@ def train(name, command, options):
         flags = ["--resume", out]
     else:
         flags += ["--out", out]
-    done = subprocess.run([sys.executable, ROOT / script, *flags], env=os.environ | dict(OMP_NUM_THREADS="1"), text=True,
-                          capture_output=True)
+    environment = os.environ | ({} if options.full else dict(OMP_NUM_THREADS="1"))
+    done = subprocess.run([sys.executable, ROOT / script, *flags], env=environment, text=True, capture_output=True)
     if done.returncode:
         return f"failed: {(done.stderr or done.stdout or f'exit code {done.returncode}').strip().splitlines()[-1]}"
     folder.mkdir(parents=True, exist_ok=True)
@@ -140,13 +143,14 @@ if __name__ == "__main__":
         parser.add_argument(name, type=lambda text: pathlib.Path(text).resolve())
     parser.add_argument("--only", default="", metavar="PATTERN", help="runs in whose name this regular expression is found")
     parser.add_argument("--again", action="store_true", help="also the runs whose logs are there")
+    parser.add_argument("--full", action="store_true", help="the paper's data, networks and epochs (not run by us)")
     options = parser.parse_args()
     options.work.mkdir(parents=True, exist_ok=True)
-    wanted = {name: command for name, command in commands().items() if re.search(options.only, name)}
+    wanted = {name: command for name, command in commands(options.full).items() if re.search(options.only, name)}
     if any(name.startswith("simulated") for name in wanted):
         record(options)
     failed = False
-    with concurrent.futures.ThreadPoolExecutor(2) as pool:
+    with concurrent.futures.ThreadPoolExecutor(1 if options.full else 2) as pool:
         for name, line in zip(wanted, pool.map(lambda item: train(*item, options), wanted.items())):
             print(f"{name}: {line}", flush=True)
             failed |= line.startswith("failed")

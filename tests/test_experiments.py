@@ -38,6 +38,15 @@ def test_the_runs_are_those_of_train_all(train_all):
             assert int(rows[-1]["epoch"]) == settings(command).epochs and {len(row) for row in rows} == {figures}, name
 
 
+def test_at_full_scale_the_runs_are_the_recipes_of_the_paper(train_all):
+    runs = train_all.commands(full=True)
+    assert set(runs) == set(train_all.commands())
+    assert settings(runs["pictures-both-0"]) == train_cifar.Settings(data="data/cifar10")
+    assert settings(runs["objects-vanilla-1"]) == train_dvs.Settings(data="data/cifar10-dvs", threshold="fixed", width="fixed", seed=1)
+    for name, command in runs.items():
+        assert settings(command).epochs == 400 and settings(command).limit_train is None, name
+
+
 @pytest.mark.parametrize("title, data", [("CIFAR-10 pictures", "pictures"), ("five objects, DVS128 camera", "objects"),
                                          ("N-MNIST", "nmnist"), ("simulated camera", "simulated")])
 def test_table_1_of_the_page_is_what_the_logs_say(title, data):
