@@ -246,7 +246,7 @@ def settings():
 
     groups = {"as is: ResNet-19, 8 channels, T=2": seeds("pictures", MORE), "twenty epochs, weight decay 1e-3": seeds("twenty"),
               "twenty epochs, weight decay 1e-2": seeds("long"),
-              "weight decay 1e-3": one("weight-decay-0.001"), "weight decay 5e-3": one("weight-decay-0.005"),
+              "weight decay 1e-3": one("weight-decay-0.001"), "weight decay 5e-3": seeds("decay"),
               "T=1": one("T-1"), "T=4": one("T-4"), "T=10, two epochs": one("T-10"), "initial leak 0.5": one("tau-0.5"),
               "initial leak 0.9": one("tau-0.9"), "4 channels": one("channels-4"), "16 channels": one("channels-16"),
               "VGGSNN": one("arch-vggsnn"), "ResNet-18": one("arch-resnet18"),

@@ -1,4 +1,5 @@
-"""The evidence: every run's command is one that the scripts take, and the page's Table 1 is what the committed logs say."""
+"""The evidence: every run's command is one that the scripts take, the page's tables are what the committed logs say, and each of
+its figures has a verdict."""
 import csv
 import importlib
 import re
@@ -60,3 +61,26 @@ def test_table_1_of_the_page_is_what_the_logs_say(title, data):
                     scores.append(100 * float(list(csv.DictReader(file))[-1]["test_accuracy"]))
             assert cell == f"{statistics.mean(scores):.1f} +- {statistics.stdev(scores):.1f}"
     assert cells[0] != "not run" != cells[3]
+
+
+def test_the_other_tables_of_the_page_are_what_the_logs_say(monkeypatch):
+    pytest.importorskip("matplotlib")
+    monkeypatch.syspath_prepend(str(ROOT / "experiments"))
+    figures = importlib.import_module("figures")
+    monkeypatch.setattr(figures, "save", lambda figure, name: figures.plt.close(figure))
+    text = (ROOT / "experiments" / "README.md").read_text()
+    for part in (figures.arms, figures.layers, figures.closed_form, figures.rules, figures.when, figures.settings):
+        assert f"<!-- {part.__name__} -->\n\n{part()}\n" in text, part.__name__
+    sys.modules.pop("figures")
+
+
+def test_every_figure_is_on_the_page_with_its_source_and_a_verdict():
+    text = (ROOT / "experiments" / "README.md").read_text()
+    assert {path.name for path in RESULTS.glob("*.png")} == set(re.findall(r"\]\(results/([^)]*\.png)\)", text))
+    sections = [part for part in re.split(r"^## ", text, flags=re.M)[1:] if "<!-- end -->" in part]
+    assert len(sections) >= 10
+    for part in sections:
+        title = part.splitlines()[0]
+        assert re.search(r"\*\*(Reproduced|Not reproduced|Not testable at this scale)\b", part) or title == "Beyond the paper", title
+        for table in re.findall(r"<!-- \w+ -->(.*?)<!-- end -->", part, re.S):
+            assert "|" in table and re.search(r"`python experiments/.*`, 20\d\d-\d\d-\d\d", table), title
