@@ -123,18 +123,26 @@ def layers():
     """Figs. 8, 10, 11 and 14: firing and gradients for each layer and timestep, thresholds over training."""
     figure, ((first, second, gradient), (steps, spread, over)) = plt.subplots(2, 3, figsize=(14, 7))
     rows = []
-    for data in ("pictures", "objects"):
-        groups = {label: [f"{data}-{name}-{seed}" for seed in SEEDS] for name, label in ARMS.items()}
-        for label, runs in (groups | ({"learned, seed 0": ["learned"]} if data == "pictures" else {})).items():
-            rates = np.array([over_layers(run, "firing_rate") for run in runs])                 # [seeds, layers]
-            available = np.array([over_layers(run, "gradient_available") for run in runs])
-            by_layer = 100 * np.mean([list(last_epoch(run, "firing_rate").values()) for run in runs], 0)  # [layers, T]
-            lines = zip((first, second, gradient), (*by_layer.T, available.mean(0))) if data == "pictures" else zip(
-                (steps, spread), (by_layer.mean(0), by_layer.std(0)))
-            for axis, line in lines:
-                axis.plot(range(1, len(line) + 1), line, "o-", ms=3, label=label)
-            rows.append([DATA[data], label, percent(rates.mean(1)), percent(rates.std(1)), f"{np.ptp(by_layer.mean(0)):.1f}",
-                         percent(available.mean(1)), percent(available.min(1)), percent(available[:, -3:].mean(1))])
+    groups = [(data, DATA[data], label, [f"{data}-{name}-{seed}" for seed in SEEDS])
+              for data in ("pictures", "objects") for name, label in ARMS.items()]
+    groups += [("pictures", DATA["pictures"], "learned, seed 0", ["learned"])]
+    groups += [(prefix, f"{DATA['pictures']}, {title}", label, [f"{prefix}-{name}-{seed}" for seed in SEEDS])
+               for prefix, title in (("twenty", "twenty epochs, weight decay 1e-3"), ("decay", "weight decay 5e-3"))
+               for name, label in PAIR.items()]
+    for kind, data, label, runs in groups:
+        rates = np.array([over_layers(run, "firing_rate") for run in runs])                     # [seeds, layers]
+        available = np.array([over_layers(run, "gradient_available") for run in runs])
+        by_layer = 100 * np.mean([list(last_epoch(run, "firing_rate").values()) for run in runs], 0)      # [layers, T]
+        lines = dict(pictures=zip((first, second, gradient), (*by_layer.T, available.mean(0))),
+                     objects=zip((steps, spread), (by_layer.mean(0), by_layer.std(0))),
+                     decay=[(gradient, available.mean(0))]).get(kind, [])
+        for axis, line in lines:
+            axis.plot(range(1, len(line) + 1), line, "x:" if kind == "decay" else "o-", ms=3,
+                      label=f"{label}, decay 5e-3" if kind == "decay" else label)
+        rows.append([data, label, percent(rates.mean(1)), percent(rates.std(1)), f"{np.ptp(by_layer.mean(0)):.1f}",
+                     percent(available.mean(1)), percent(available.min(1)), percent(available[:, -3:].mean(1))])
+    paper = [["the paper: firing CIFAR-10,", "vanilla", "10.66", "-", "-", "-", "-", "below 15.13"],
+             ["gradient CIFAR-100", "AT+TGO", "15", "1.62", "-", "-", "above 38.53", "36.54"]]
     values = collections.defaultdict(list)
     for row in table("twenty-both-0", "layers"):
         if row["timestep"] == 1:
@@ -154,7 +162,7 @@ def layers():
         axis.axhline(100 * reference_numpy.firing_probability(), color="grey", lw=0.5)
     save(figure, "fig8-10-11-14-layers")
     return markdown(["data", "arm", "firing, %", "spread over layers", "between timesteps", "with gradient, %", "least layer",
-                     "last three layers"], rows)
+                     "last three layers"], rows + paper)
 
 
 def closed_form():

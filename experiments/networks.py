@@ -146,14 +146,14 @@ def encoding(work):
         f"\n\nFirst layer of trained networks (twenty epochs), mean spikes of channels and timesteps: {', '.join(trained)}.")
 
 
-def landscape(work, side=15, reach=1.0):
-    """Fig. 9: loss on 500 test pictures over two random directions, each filter's part scaled to the filter's norm (Li et al.
+def landscape(work, side=13, reach=1.0):
+    """Fig. 9: loss on 300 test pictures over two random directions, each filter's part scaled to the filter's norm (Li et al.
     2018)."""
     figure, axes = plt.subplots(1, 2, figsize=(9, 4))
     rows, ticks = [], np.linspace(-reach, reach, side)
     for axis, (arm, label) in zip(axes, PAIR.items()):
         net, _, test = network(work, f"twenty-{arm}-0")
-        x, y = samples(test, 500)
+        x, y = samples(test, 300)
         torch.manual_seed(0)
         weights = [p for p in net.parameters() if p.dim() > 1]
         base, directions = [w.detach().clone() for w in weights], []
@@ -261,7 +261,6 @@ def energies(work):
 def times(work, rounds=100):
     """Table 2's times: a training step and a test batch of 50, as ratios to vanilla's, all networks in turn in one process.
     The ANN: ReLU for neurons and one timestep."""
-    dsatgo.compile_neurons()
     nets = {}
     for label, run in (("vanilla", "pictures-vanilla-0"), ("learned threshold (DIET-SNN-like)", "learned"),
                        ("AT+TGO, f_c 1.0", "pictures-both-0"), ("AT+TGO, f_c 1.2", "f_c-1.2")):
@@ -285,7 +284,6 @@ def times(work, rounds=100):
             if i:                                                  # the first round compiles
                 spent[label][0].append(middle - start)
                 spent[label][1].append(time.perf_counter() - middle)
-    dsatgo.compile_neurons(False)
     paper = {"ANN": "38; 2", "vanilla": "67; 4", "learned threshold (DIET-SNN-like)": "69; 4", "AT+TGO, f_c 1.0": "74; 4",
              "AT+TGO, f_c 1.2": "74; 4"}
     ratios = {label: [statistics.median(a / b for a, b in zip(*pair)) for pair in zip(spent[label], spent["vanilla"])]
@@ -401,6 +399,7 @@ if __name__ == "__main__":
     parser.add_argument("work", type=pathlib.Path)
     parser.add_argument("--only", choices=[part.__name__ for part in PARTS])
     options = parser.parse_args()
+    dsatgo.compile_neurons()
     for part in PARTS:
         if options.only in (None, part.__name__):
             torch.manual_seed(0)
