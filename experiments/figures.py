@@ -160,6 +160,7 @@ def layers():
         axis.legend(fontsize=6)
     for axis in first, second:
         axis.axhline(100 * reference_numpy.firing_probability(), color="grey", lw=0.5)
+    gradient.set_ylim(0, 75)                                      # room for the legend
     save(figure, "fig8-10-11-14-layers")
     return markdown(["data", "arm", "firing, %", "spread over layers", "between timesteps", "with gradient, %", "least layer",
                      "last three layers"], rows + paper)
@@ -282,14 +283,15 @@ def settings():
         colour = "C1" if "event" in title else "C2" if title in scales else "C0"
         against.plot(shares[0], statistics.mean(points), "o", ms=3 + 2 * len(points), color=colour, alpha=0.6)
         if abs(statistics.mean(points)) > 3:
-            against.annotate(title, (shares[0], statistics.mean(points)), fontsize=6)
+            against.annotate(title, (shares[0], statistics.mean(points)), fontsize=6, va="bottom" if title in scales else "top")
     axis.axvline(0, color="grey", lw=0.5)
     axis.set_yticks(range(len(groups) + len(scales)), [*groups, *scales], fontsize=7)
     axis.invert_yaxis()
     axis.set_xlabel("AT+TGO minus vanilla, points of test accuracy: seeds and their mean")
     against.axhline(0, color="grey", lw=0.5)
     against.set(xlabel="vanilla's share with gradient at the end, %",
-                ylabel="AT+TGO minus vanilla, points (green: scales, orange: events; large: three seeds)")
+                ylabel="AT+TGO minus vanilla, points of test accuracy",
+                title="green: scales, orange: events; size: number of seeds", xlim=(-1, 28))
     save(figure, "when-settings")
     return markdown(["setting", "seeds", *(f"{label}: accuracy; firing; with gradient, %" for label in PAIR.values()),
                      "AT+TGO minus vanilla"], rows)
