@@ -1,5 +1,5 @@
 """What do the trained networks show, beside the paper's figures? Draws Figs. 2, 4, 9, 10, 12, 13, 15 and measures Table 2,
-inference under shift and batch size against threshold quality. About half an hour on two cores, without training.
+inference under shift and batch size against threshold quality. Without training, a quarter of an hour on two cores.
 
     python experiments/networks.py WORK [--only PART]
 

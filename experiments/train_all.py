@@ -1,4 +1,4 @@
-"""Which runs does the evidence rest on? This trains them all, two at a time, one thread each: two to three hours on two cores.
+"""Which runs does the evidence rest on? This trains them all, two at a time, one thread each: about three hours on two cores.
 
     python experiments/train_all.py DATA WORK [--only PATTERN] [--again] [--full]
 
@@ -111,10 +111,8 @@ def record(options):
 
 
 def train(name, command, options):
-    """One run, unless its log is there and not wanted again; -> its last line."""
+    """One run; -> its last line."""
     folder, out = RUNS / name, options.work / name
-    if (folder / "log.csv").exists() and not options.again:
-        return "there"
     script, *flags = command.format(data=options.data, work=options.work).split()
     if (out / "last.pt").exists():
         module = dict(zip(("train_cifar.py", "train_dvs.py"), (train_cifar, train_dvs)))[script]
@@ -147,7 +145,10 @@ if __name__ == "__main__":
     parser.add_argument("--full", action="store_true", help="the paper's data, networks and epochs (not run by us)")
     options = parser.parse_args()
     options.work.mkdir(parents=True, exist_ok=True)
-    wanted = {name: command for name, command in commands(options.full).items() if re.search(options.only, name)}
+    wanted = {name: command for name, command in commands(options.full).items() if re.search(options.only, name)
+              and (options.again or not (RUNS / name / "log.csv").exists())}
+    if not wanted:
+        print("nothing to train: the log of each such run is there (--again trains it anew), or no run has such a name")
     if any(name.startswith("simulated") for name in wanted):
         record(options)
     failed = False
