@@ -404,6 +404,7 @@ if __name__ == "__main__":
         if options.only in (None, part.__name__):
             torch.manual_seed(0)
             USED.clear()
-            found = part(options.work)
+            with train_cifar.one_line_errors():                   # no checkpoint there, or no data
+                found = part(options.work)
             print(found, flush=True)
             fill(part.__name__, found, source(f"networks.py WORK --only {part.__name__}"))
