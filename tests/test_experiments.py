@@ -41,7 +41,7 @@ def test_the_runs_are_those_of_train_all(train_all):
 
 def test_at_full_scale_the_runs_are_the_recipes_of_the_paper(train_all):
     runs = train_all.commands(full=True)
-    assert set(runs) == set(train_all.commands())
+    assert set(runs) < set(train_all.commands()) and not {"long-both-0", "simulated-both-0"} & set(runs)
     assert settings(runs["pictures-both-0"]) == train_cifar.Settings(data="data/cifar10")
     assert settings(runs["objects-vanilla-1"]) == train_dvs.Settings(data="data/cifar10-dvs", threshold="fixed", width="fixed", seed=1)
     for name, command in runs.items():
