@@ -8,8 +8,9 @@ are made first. Each run is one command of train_cifar.py or train_dvs.py, the p
 log.csv, layers.csv and the command are copied to experiments/results/runs/NAME; a run that is there is not trained again (with
 --again it is, for networks.py wants the checkpoints, which are not committed), and one that was interrupted goes on.
 
---full: the paper's data, networks and epochs, one run at a time, on a GPU. DATA then holds cifar10 (as torchvision has it,
-downloaded if absent) and cifar10-dvs (its ten zip archives); with --again the logs take the place of ours.
+--full: the paper's data, networks and epochs, one run at a time, on a GPU, without the runs that only make sense small.
+DATA then holds cifar10 (as torchvision has it, downloaded if absent) and cifar10-dvs (its ten zip archives); with --again the
+logs take the place of ours.
 """
 import argparse
 import concurrent.futures
@@ -48,10 +49,8 @@ def commands(full=False):
     def still(flags, epochs=8):                                   # of a flag given twice the last counts
         return f"train_cifar.py --data {{data}}/cifar10 {flags}" if full else f"{STILL} --channels 8 --epochs {epochs} {flags}"
 
-    def events(flags, data=None, epochs=8):
-        if full:
-            return f"train_dvs.py {f'--dataset folder --data {data}' if data else '--data {data}/cifar10-dvs'} {flags}"
-        return f"{EVENTS} --data {data or '{data}/objects'} --epochs {epochs} {flags}"
+    def events(flags, data="{data}/objects", epochs=8):
+        return f"train_dvs.py --data {{data}}/cifar10-dvs {flags}" if full else f"{EVENTS} --data {data} --epochs {epochs} {flags}"
 
     runs = {}
     for seed in SEEDS:                                            # Table 1, Figs. 1, 5, 6, 8 to 11, 14, 15
@@ -98,8 +97,8 @@ def commands(full=False):
             runs[f"pictures-{name}-{seed}"] = still(f"{arm(name)} --seed {seed}")
             runs[f"objects-{name}-{seed}"] = events(f"{arm(name)} --seed {seed}")
         runs[f"estimated-{seed}"] = still(f"--threshold estimated --seed {seed}")
-    small = ("simulated", "nmnist", "long", "decay", "twenty") if full else ()     # asked of small data or a short schedule
-    return {name: command for name, command in runs.items() if not name.startswith(small or ("-",))}
+    small = ("simulated", "nmnist", "long", "decay", "twenty")    # asked of small data or a short schedule
+    return {name: command for name, command in runs.items() if not (full and name.startswith(small))}
 
 
 def record(options):
