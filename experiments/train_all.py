@@ -50,7 +50,8 @@ def commands(full=False):
         return f"train_cifar.py --data {{data}}/cifar10 {flags}" if full else f"{STILL} --channels 8 --epochs {epochs} {flags}"
 
     def events(flags, data="{data}/objects", epochs=8):
-        return f"train_dvs.py --data {{data}}/cifar10-dvs {flags}" if full else f"{EVENTS} --data {data} --epochs {epochs} {flags}"
+        small = f"{EVENTS} --data {data} --epochs {epochs} {flags}"
+        return f"train_dvs.py --data {{data}}/cifar10-dvs {flags}" if full else small
 
     runs = {}
     for seed in SEEDS:                                            # Table 1, Figs. 1, 5, 6, 8 to 11, 14, 15
