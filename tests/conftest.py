@@ -1,20 +1,41 @@
-"""What every test shares: the project on the path, two threads, eager neurons, and hypothesis without dice in CI."""
+"""What the tests share: the project on the path, eager neurons, hypothesis without dice in CI, and
+how to run a script and look at what it did from outside."""
+
+import csv
+import itertools
 import os
 import pathlib
+import socket
+import subprocess
 import sys
+import types
 
 import hypothesis
+import numpy as np
 import pytest
 import torch
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
+SHARED = ROOT.parent / "shared" / "data"  # real recordings, where they are at hand
 sys.path.insert(0, str(ROOT))
 
 import dsatgo  # noqa: E402
+import train_cifar  # noqa: E402
 
 hypothesis.settings.register_profile("ci", derandomize=True, deadline=None, max_examples=50)
-hypothesis.settings.register_profile("long", deadline=None, max_examples=2000)      # HYPOTHESIS_PROFILE=long pytest
+hypothesis.settings.register_profile("long", deadline=None, max_examples=2000)
 hypothesis.settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "ci"))
+
+ARMS = list(itertools.product(dsatgo.THRESHOLDS, dsatgo.WIDTHS))  # a new rule is in every test
+
+# The smallest run of train_cifar.py: drawn pictures, 4 steps an epoch. And one on a folder of one's own.
+TINY = "--dataset shapes --arch vggsnn --channels 2 --limit-train 40 --limit-test 20".split()
+TINY += "--batch-size 10 --epochs 3 --device cpu".split()
+FOLDER = "--arch vggsnn --channels 2 --batch-size 10 --epochs 1 --device cpu".split()
+
+
+def pytest_configure(config):
+    config.addinivalue_line("markers", "slow: compiles, starts processes or trains for long")
 
 
 @pytest.fixture(autouse=True)
@@ -22,3 +43,135 @@ def same_start():
     torch.manual_seed(0)
     yield
     dsatgo.compile_neurons(False)
+
+
+# ---- numbers ----
+def relative(x, y):
+    """The largest difference, in units of y's largest element."""
+    x, y = np.asarray(x), np.asarray(y)
+    return np.abs(x - y).max() / max(np.abs(y).max(), 1e-30)
+
+
+def tensor(x, dtype=torch.float64):
+    return torch.tensor(np.asarray(x), dtype=dtype)
+
+
+# ---- runs ----
+def run(*arguments, base=TINY, main=train_cifar.main):
+    main([*base, *map(str, arguments)])
+
+
+def refused(capsys, *arguments, base=TINY, main=train_cifar.main):
+    """What the one line on stderr says, after exit code 2."""
+    with pytest.raises(SystemExit) as stop:
+        main([*base, *map(str, arguments)])
+    error = capsys.readouterr().err
+    assert stop.value.code == 2 and error.count("\n") == 1, error
+    return error
+
+
+def table(path):
+    return list(csv.DictReader(path.read_text().splitlines()))
+
+
+def load(path):
+    return torch.load(path, weights_only=True)
+
+
+def assert_same(a, b, where=""):
+    """Bit for bit, through nested dicts and lists."""
+    if isinstance(a, dict):
+        assert a.keys() == b.keys(), where
+        for key in a:
+            assert_same(a[key], b[key], f"{where}.{key}")
+    elif isinstance(a, list):
+        for i, (x, y) in enumerate(zip(a, b, strict=True)):
+            assert_same(x, y, f"{where}[{i}]")
+    else:
+        assert torch.equal(a, b) if isinstance(a, torch.Tensor) else a == b, where
+
+
+def assert_same_run(a, b):
+    """Two run folders: the same checkpoints and logs, but for settings and timings."""
+    one, other = load(a / "last.pt"), load(b / "last.pt")
+    for name in one.keys() - {"config"}:
+        assert_same(one[name], other[name], name)
+    measured = {"images_per_s", "seconds", "peak_memory_mb"}
+    for name in ("log.csv", "layers.csv"):
+        rows = [
+            [{k: v for k, v in row.items() if k not in measured} for row in table(out / name)]
+            for out in (a, b)
+        ]
+        assert rows[0] == rows[1] and rows[0]
+
+
+@pytest.fixture
+def watch():
+    """Every call of a run's network and every step of its optimizer, by PyTorch's own hooks:
+    calls (net, training, x, logits and, after the backward pass, dlogits) and
+    steps (groups, names, before, grads, after)."""
+    seen = types.SimpleNamespace(calls=[], steps=[])
+
+    def called(module, inputs, logits):
+        if "classes" not in dict(module.named_children()):
+            return
+        call = types.SimpleNamespace(net=module, training=module.training, dlogits=None)
+        call.x, call.logits = inputs[0].detach().clone(), logits.detach().clone()
+        if logits.requires_grad:
+            logits.register_hook(lambda gradient: setattr(call, "dlogits", gradient.clone()))
+        seen.calls.append(call)
+
+    def before(optimizer, args, kwargs):
+        groups = optimizer.param_groups
+        step = types.SimpleNamespace(groups=[dict(group) for group in groups])
+        step.parameters = [p for group in groups for p in group["params"]]
+        step.before = [p.detach().clone() for p in step.parameters]
+        step.grads = [p.grad.clone() for p in step.parameters]
+        seen.steps.append(step)
+
+    def after(optimizer, args, kwargs):
+        seen.steps[-1].after = [p.detach().clone() for p in seen.steps[-1].parameters]
+
+    handles = [
+        torch.nn.modules.module.register_module_forward_hook(called),
+        torch.optim.optimizer.register_optimizer_step_pre_hook(before),
+        torch.optim.optimizer.register_optimizer_step_post_hook(after),
+    ]
+    yield seen
+    for handle in handles:
+        handle.remove()
+
+
+# ---- processes ----
+def free_port():
+    with socket.socket() as free:
+        free.bind(("localhost", 0))
+        return free.getsockname()[1]
+
+
+MAIN = "train_cifar.main(sys.argv[1:])"
+
+
+def torchrun(processes, *arguments, folder, code=MAIN, more=(), base=TINY, **popen):
+    """`code`, with torch and both scripts' modules at hand, in so many processes. -> Popen"""
+    script = folder / "script.py"
+    script.write_text(
+        f"import os, signal, sys, torch\nsys.path.insert(0, {str(ROOT)!r})\n"
+        f"import train_cifar, dsatgo\n{code}\n"
+    )
+    meeting = more or ["--master-port=0", "--rdzv-backend=c10d", "--rdzv-endpoint=localhost:0"]
+    command = [sys.executable, "-m", "torch.distributed.run", f"--nproc-per-node={processes}"]
+    environment = dict(os.environ, OMP_NUM_THREADS="1", CUDA_VISIBLE_DEVICES="")
+    return subprocess.Popen(
+        [*command, *meeting, str(script), *base, *map(str, arguments)],
+        env=environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        **popen,
+    )
+
+
+def finish(process, timeout=200):
+    out, err = process.communicate(timeout=timeout)
+    return process.returncode, out, err
