@@ -667,8 +667,11 @@ def fit(config, train, test, loss=None, checkpoint=None):
         try:
             for name in ["model"] if config.eval else parts:
                 parts[name].load_state_dict(checkpoint[name])
-            at = {name: checkpoint[name] for name in at} | dict(meters=checkpoint["meters"] * (rank == 0))    # of all processes
-            torch.set_rng_state(checkpoint["rng"])
+            for name in at:
+                at[name] = checkpoint[name]
+            at["meters"] = at["meters"] * (rank == 0)             # they are of all processes
+            name = "rng"
+            torch.set_rng_state(checkpoint[name])
         except (KeyError, RuntimeError, TypeError, ValueError) as error:
             raise ValueError(f"{config.resume or config.eval}: its {name} does not fit its settings: {error}") from error
     if config.eval:

@@ -5,6 +5,7 @@ import csv
 import itertools
 import os
 import pathlib
+import pickle
 import socket
 import subprocess
 import sys
@@ -14,6 +15,11 @@ import hypothesis
 import numpy as np
 import pytest
 import torch
+import torchvision
+from torch.nn.modules.module import register_module_forward_hook
+from torch.optim.optimizer import register_optimizer_step_post_hook
+from torch.optim.optimizer import register_optimizer_step_pre_hook
+from torchvision.transforms.functional import to_pil_image
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 SHARED = ROOT.parent / "shared" / "data"  # real recordings, where they are at hand
@@ -21,6 +27,7 @@ sys.path.insert(0, str(ROOT))
 
 import dsatgo  # noqa: E402
 import train_cifar  # noqa: E402
+import train_dvs  # noqa: E402
 
 hypothesis.settings.register_profile("ci", derandomize=True, deadline=None, max_examples=50)
 hypothesis.settings.register_profile("long", deadline=None, max_examples=2000)
@@ -133,13 +140,65 @@ def watch():
         seen.steps[-1].after = [p.detach().clone() for p in seen.steps[-1].parameters]
 
     handles = [
-        torch.nn.modules.module.register_module_forward_hook(called),
-        torch.optim.optimizer.register_optimizer_step_pre_hook(before),
-        torch.optim.optimizer.register_optimizer_step_post_hook(after),
+        register_module_forward_hook(called),
+        register_optimizer_step_pre_hook(before),
+        register_optimizer_step_post_hook(after),
     ]
     yield seen
     for handle in handles:
         handle.remove()
+
+
+def grey_pictures(root, n=20):
+    """A folder of n pictures a part in two classes, each of one grey of its own: 10 i, one more to test."""
+    for part in ("train", "test"):
+        for i in range(n):
+            place = root / "pictures" / part / "ab"[i % 2]
+            place.mkdir(parents=True, exist_ok=True)
+            picture = torch.full((3, 32, 32), 10 * i + (part == "test"), dtype=torch.uint8)
+            to_pil_image(picture).save(place / f"{i}.png")
+    return root / "pictures"
+
+
+def cifar_files(name, root, monkeypatch, labels=None):
+    """CIFAR's own files, 20 drawn pictures each, but for their checksums.
+    -> [(picture, label)] to train on and to test, names of the classes."""
+    kind = dict(cifar10=torchvision.datasets.CIFAR10, cifar100=torchvision.datasets.CIFAR100)[name]
+    folder = root / kind.base_folder
+    folder.mkdir(parents=True)
+    key, n = ("labels", 10) if name == "cifar10" else ("fine_labels", 100)
+    parts = []
+    for files in (kind.train_list, kind.test_list):
+        parts.append([])
+        for file, _ in files:
+            images, _ = train_cifar.draw_shapes(20, f"{file} {len(parts)}")
+            its = labels or [(7 * len(parts[-1]) + i) % n for i in range(20)]
+            content = {"data": images.flatten(1).numpy(), key: its}
+            (folder / file).write_bytes(pickle.dumps(content))
+            parts[-1] += zip(images, its)
+    classes = [f"class {i}" for i in range(n)]
+    (folder / kind.meta["filename"]).write_bytes(pickle.dumps({kind.meta["key"]: classes}))
+    monkeypatch.setattr(torchvision.datasets.CIFAR10, "_check_integrity", lambda self: True)
+    monkeypatch.setattr(torchvision.datasets.cifar, "check_integrity", lambda *_: True)
+    return *parts, classes
+
+
+@pytest.fixture(scope="session")
+def recordings(tmp_path_factory):
+    """Event recordings in two classes, 24 to train on and 12 to test: a cloud on the left or right."""
+    root = tmp_path_factory.mktemp("recordings")
+    for part, n in (("train", 12), ("test", 6)):
+        for label, name in enumerate(("left", "right")):
+            (root / part / name).mkdir(parents=True)
+            for i in range(n):
+                random = np.random.default_rng([i, label, n])
+                t = np.sort(random.integers(0, 300_000, 600))
+                x = random.normal(40 + 50 * label, 12, 600).clip(0, 127)
+                y = random.normal(64, 12, 600).clip(0, 127)
+                p = random.integers(0, 2, 600)
+                path = root / part / name / f"{name}_{i}.aedat"
+                train_dvs.write_aedat(path, t, x.astype(int), y.astype(int), p)
+    return root
 
 
 # ---- processes ----
