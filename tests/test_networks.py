@@ -461,7 +461,6 @@ class Stripes(LIF):
     i = 8
 
     def forward(self, current):
-        super().forward(current)
         spikes = torch.zeros_like(current)
         spikes[0, :, : current.shape[2] * self.i // 8, :, ::2] = 1
         return spikes
@@ -750,6 +749,19 @@ def test_bf16_autocast_agrees_with_float32():
     assert all(p.grad.isfinite().all() for p in net.parameters())
     kept = [every(module, LIF)[0].running_threshold for module in (net, twin)]
     assert torch.allclose(*kept, rtol=1e-2)
+
+
+def test_channels_last_changes_nothing():
+    net = small_resnet().double()
+    twin = copy.deepcopy(net).to(memory_format=torch.channels_last)
+    x = torch.randn(4, 3, 16, 16, dtype=torch.float64)
+    logits = [net(x), twin(x.to(memory_format=torch.channels_last))]
+    assert logits[0].std() > 0.01
+    torch.testing.assert_close(logits[1], logits[0], rtol=1e-9, atol=1e-9)
+    for out in logits:
+        out.square().sum().backward()
+    for (name, p), q in zip(net.named_parameters(), twin.parameters()):
+        assert torch.allclose(q.grad, p.grad, rtol=1e-9, atol=1e-9), name
 
 
 # Recomputation, inference
