@@ -1,4 +1,4 @@
-"""Networks, losses, probe, energy and calibration; compilation, export, precision, and the file alone."""
+"""Networks, losses, probe, energy, calibration; compilation, export, precision, the file alone."""
 
 import ast
 import collections
