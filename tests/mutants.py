@@ -3,6 +3,10 @@
 
 NEURON = "test_neuron.py -m 'not slow'"
 REFERENCE = "test_reference.py -m 'not slow'"
+NEURON_ARGUMENTS = (
+    f"{NEURON} -k 'range or signature or state or statistics or equals or dtype or refused'"
+)
+NEURON_STATE = f"{NEURON} -k 'warn or half or prints or device'"
 BY_HAND = f"{REFERENCE} -k 'hand or defaults or fig_5 or theorem_1 or eq_7 or estimated'"
 RINGS = f"{REFERENCE} -k 'lesson or rings'"
 
@@ -88,11 +92,7 @@ MUTANTS = [
             ("no potential carried over", "i if t == 0 else", "i if True else"),
             ("leak on the input as well", "addcmul(i, tau", "addcmul((1 - tau) * i, tau"),
             ("potential not rounded to the input's dtype", ".to(dtype).to(wide)", ""),
-            (
-                "compared in the input's dtype",
-                "(u >= fire)",
-                "(u.to(dtype) >= fire.to(dtype))",
-            ),
+            ("compared in the input's dtype", "(u >= fire)", "(u.to(dtype) >= fire.to(dtype))"),
             ("theta not floored", ".clamp(min=FLOOR * rule.v_th)", ""),
             ("theta's floor not in units of v_th", "FLOOR * rule.v_th", "FLOOR"),
             (
@@ -197,12 +197,10 @@ MUTANTS = [
     (
         "dsatgo.py",
         "LIF.__init__",
-        NEURON,
+        NEURON_ARGUMENTS,
         [
             ("tau of 1", "('tau', tau, 1)", "('tau', tau, 2)"),
-            ("any tau", "('tau', tau, 1), ", ""),
             ("any v_th", ", ('v_th', v_th, big)", ""),
-            ("any kappa", "('kappa', kappa, big), ", ""),
             ("any f_c", ", ('f_c', f_c, big))", ",)"),
             ("arguments of 0", "and 0 < value < high", "and 0 <= value < high"),
             ("infinite arguments", "0 < value < high", "(0 < value < high or value == math.inf)"),
@@ -212,16 +210,12 @@ MUTANTS = [
                 "0 < float(value)",
             ),
             ("any T", "_whole_numbers(T=T)", "pass"),
-            ("momentum of 0", "0 < momentum <= 1", "0 <= momentum <= 1"),
             ("momentum above 1", "0 < momentum <= 1", "0 < momentum"),
             ("momentum of 1 refused", "0 < momentum <= 1", "0 < momentum < 1"),
             ("no momentum refused", "momentum is None or ", ""),
             ("any threshold rule", "threshold in THRESHOLDS", "True"),
-            ("any width rule", "width in WIDTHS", "True"),
             ("default leak", "tau=0.2", "tau=0.25"),
-            ("default momentum", "momentum=0.1", "momentum=0.9"),
             ("default width", "width='threshold'", "width='std'"),
-            ("default threshold", "threshold='true'", "threshold='estimated'"),
             ("leak not learned by default", "learn_tau=True", "learn_tau=False"),
             (
                 "vanilla computes statistics",
@@ -244,7 +238,6 @@ MUTANTS = [
                 "self.register_buffer('running_threshold', torch.full((T,), float(v_th), dtype=wide))",
                 "self.running_threshold = torch.full((T,), float(v_th), dtype=wide)",
             ),
-            ("updates are not saved", "torch.tensor(0))", "torch.tensor(0), persistent=False)"),
             (
                 "v_th and kappa swapped",
                 "Rule(threshold, width, v_th, kappa, f_c)",
@@ -258,9 +251,7 @@ MUTANTS = [
         NEURON,
         [
             ("wrong T accepted", "current.shape[0] != self.T or ", ""),
-            ("a longer T accepted", "current.shape[0] != self.T", "current.shape[0] < self.T"),
             ("no batch accepted", "current.dim() < 2 or ", ""),
-            ("no batch and time only", "current.dim() < 2", "current.dim() < 3"),
             ("empty batch accepted", "current.numel() == 0 or ", ""),
             ("integers accepted", " or (not current.is_floating_point())", ""),
             ("leak in half precision", "self.w.to(wide)", "self.w.to(current.dtype)"),
@@ -272,16 +263,6 @@ MUTANTS = [
             ("learned threshold without exp", "self.a.to(wide).exp()", "self.a.to(wide)"),
             ("learned threshold without gradient", "self.a.to(wide)", "self.a.detach().to(wide)"),
             (
-                "learned threshold as it began",
-                "given = self.a.to(wide).exp().expand(self.T)",
-                "given = torch.full_like(self.running_threshold, self.v_th)",
-            ),
-            (
-                "fixed threshold of 1",
-                "(self.running_threshold, self.v_th)",
-                "(self.running_threshold, 1.0)",
-            ),
-            (
                 "running value used in training",
                 "elif not self.training and self.momentum is not None:",
                 "elif self.momentum is not None:",
@@ -291,18 +272,8 @@ MUTANTS = [
                 "elif not self.training and self.momentum is not None:",
                 "elif not self.training:",
             ),
-            (
-                "evaluates its own batch",
-                "elif not self.training and self.momentum is not None:",
-                "elif False:",
-            ),
             ("gradient through the estimate", "tau.detach()", "tau"),
             ("estimate without f_c", "self.v_th, self.rule.f_c)", "self.v_th)"),
-            (
-                "estimate without v_th",
-                "(tau.detach(), self.v_th, self.rule.f_c)",
-                "(tau.detach(), 1.0, self.rule.f_c)",
-            ),
             ("estimated is true", "elif threshold == 'estimated'", "elif False"),
             ("evaluation averages", "self.adaptive and self.training and", "self.adaptive and"),
             ("every arm averages", "if self.adaptive and self.training", "if self.training"),
@@ -313,7 +284,6 @@ MUTANTS = [
             ),
             ("recomputation averages again", " and (not again):", ":"),
             ("momentum swapped", "m * theta + (1 - m) * old", "(1 - m) * theta + m * old"),
-            ("not an average", "m * theta + (1 - m) * old", "m * theta + old"),
             (
                 "NaN averaged in",
                 "torch.where(finite, m * theta + (1 - m) * old, old)",
@@ -322,7 +292,6 @@ MUTANTS = [
             ("one NaN keeps all timesteps out", "theta.isfinite()", "theta.isfinite().all()"),
             ("averages where it fires", "m * theta", "m * fire"),
             ("updates not counted", "self.updates += finite.all()", "pass"),
-            ("updates of NaN counted", "+= finite.all()", "+= 1"),
             ("half an update counted", "finite.all()", "finite.any()"),
             ("output in another order", "return unflatten(s)", "return s.view_as(current)"),
         ],
@@ -330,7 +299,7 @@ MUTANTS = [
     (
         "dsatgo.py",
         "LIF",
-        NEURON,
+        NEURON_STATE,
         [
             ("no warning", "if self.updates == 0:", "if False:"),
             ("warns though trained", "if self.updates == 0:", "if True:"),
@@ -346,7 +315,6 @@ MUTANTS = [
                 "self.running_threshold = kept.to(self.running_threshold.device)",
                 "pass",
             ),
-            ("rounded by bfloat16()", "in (torch.float16, torch.bfloat16)", "in (torch.float16,)"),
             (
                 "rounded by half() alone",
                 "in (torch.float16, torch.bfloat16)",
@@ -360,7 +328,7 @@ MUTANTS = [
     (
         "dsatgo.py",
         "_flatten",
-        NEURON,
+        f"{NEURON} -k 'layout or copy'",
         [
             (
                 "channels-last copied",
@@ -368,11 +336,6 @@ MUTANTS = [
                 "*rest",
             ),
             ("axes put back in the wrong order", "order.index(d) for d", "order[d] for d"),
-            (
-                "time need not come first",
-                "rest = range(1, x.dim())\n    order = [0, *",
-                "rest = range(x.dim())\n    order = [*",
-            ),
         ],
     ),
     (
@@ -387,14 +350,8 @@ MUTANTS = [
     ),
     (
         "dsatgo.py",
-        "_mean",
-        NEURON,
-        [("a median", "x.mean()", "x.median()")],
-    ),
-    (
-        "dsatgo.py",
         "_whole_numbers",
-        NEURON,
+        f"{NEURON} -k range",
         [
             ("True is a number", "type(value) is not bool and ", ""),
             ("0 is a size", "value >= 1", "value >= 0"),
@@ -409,11 +366,9 @@ MUTANTS = [
     (
         "dsatgo.py",
         "_require",
-        NEURON,
+        f"{NEURON} -k range",
         [
-            ("nothing is refused", "if not ok:", "if False:"),
             ("refused without the value", "{name}={value!r}", "{name}"),
-            ("refused without what is allowed", "must be {allowed}", "must be another"),
         ],
     ),
     (
@@ -423,9 +378,6 @@ MUTANTS = [
         [
             ("a tie does not fire", "(u >= fire).astype(float)", "(u > fire).astype(float)"),
             ("ramp of slope 1", "np.clip((u - fire) / k + 0.5", "np.clip(u - fire + 0.5"),
-            ("ramp not centred", "/ k + 0.5, 0, 1)", "/ k, 0, 1)"),
-            ("open window", "(np.abs(u - theta) <= width / 2)", "(np.abs(u - theta) < width / 2)"),
-            ("surrogate of height 1", "<= width / 2) / width", "<= width / 2) / 1.0"),
             (
                 "f_c on the mean alone",
                 "f_c * (u.mean() + np.sqrt(((u - u.mean()) ** 2).mean()))",
@@ -448,19 +400,12 @@ MUTANTS = [
                 "np.where(theta < v_th, 1 - wider, wider)",
             ),
             ("narrow branch's sign", "(1 - np.tanh(v_th - theta))", "(1 - np.tanh(theta - v_th))"),
-            (
-                "wide branch without kappa",
-                "(1 + np.tanh(theta - v_th)) * kappa",
-                "(1 + np.tanh(theta - v_th))",
-            ),
             ("width's floor not in units of kappa", "wider), FLOOR * kappa)", "wider), FLOOR)"),
             (
                 "Theorem 1 without the mean",
                 "norm.cdf(f_c + (f_c - 1) * mu / sigma)",
                 "norm.cdf(f_c)",
             ),
-            ("share below the threshold", "1 - norm.cdf(f_c", "norm.cdf(f_c"),
-            ("window not halved", "norm.cdf((theta + k / 2 - mu)", "norm.cdf((theta + k - mu)"),
             (
                 "window's lower end",
                 "norm.cdf((theta - k / 2 - mu) / sigma)",
@@ -472,24 +417,17 @@ MUTANTS = [
                 "momentum * velocity + gradient +",
                 "momentum * velocity + (1 - momentum) * gradient +",
             ),
-            ("weights go uphill", "weight - lr * velocity", "weight + lr * velocity"),
         ],
     ),
     (
         "reference_numpy.py",
         "lif_forward",
-        f"{REFERENCE} -k 'neuron_equals or misspelt or nan or default or dyadic or examples'",
+        f"{REFERENCE} -k 'neuron_equals or silent or misspelt or nan or default or dyadic or examples'",
         [
             ("any rule", "if rule not in RULES[name]:", "if False:"),
             ("reset left out", "tau * u * (1 - s)", "tau * u"),
-            ("leak left out", "tau * u * (1 - s)", "u * (1 - s)"),
             ("fixed threshold follows", "threshold == 'fixed' and width != 'threshold'", "False"),
             ("one running threshold", "running[t]", "running[0]"),
-            (
-                "learned begins at 1",
-                "elif threshold == 'learned':\n            theta = v_th",
-                "elif threshold == 'learned':\n            theta = 1.0",
-            ),
             ("estimated is true", "elif threshold == 'estimated'", "elif False"),
             ("f_c ignored", "adaptive_threshold(u, f_c)", "adaptive_threshold(u)"),
             ("theta not floored", "max(theta, FLOOR * v_th)", "theta"),
@@ -499,9 +437,7 @@ MUTANTS = [
                 "surrogate_width(u.std(), v_th, kappa)",
                 "surrogate_width(theta, v_th, kappa)",
             ),
-            ("fixed width of 1", "'fixed': kappa", "'fixed': 1.0"),
             ("NaN swallowed", " + 0 * (u - theta)", ""),
-            ("default leak", "tau=0.2", "tau=0.5"),
         ],
     ),
     (
@@ -511,7 +447,6 @@ MUTANTS = [
         [
             ("leak's gradient ignores the reset", "u[t] * (1 - s[t])).sum()", "u[t]).sum()"),
             ("reset path lost", "dspikes[t] - du * tau * u[t]", "dspikes[t]"),
-            ("reset path's sign", "dspikes[t] - du * tau * u[t]", "dspikes[t] + du * tau * u[t]"),
             ("reset path without the leak", "du * tau * u[t]", "du * u[t]"),
             ("no path through time", "through_spike + du * tau * (1 - s[t])", "through_spike"),
             ("sign of the threshold's gradient", "dtheta -= ", "dtheta += "),
@@ -520,7 +455,6 @@ MUTANTS = [
                 "dtheta -= through_spike.sum()",
                 "dtheta -= du.sum()",
             ),
-            ("window of the first timestep", "fire[t], k[t]", "fire[0], k[0]"),
         ],
     ),
     (
@@ -533,7 +467,6 @@ MUTANTS = [
                 "dout.reshape(-1, dout.shape[-1]).T @ x.reshape(-1, x.shape[-1])",
                 "(dout.sum((0, 1))[:, None] * x.sum((0, 1)))",
             ),
-            ("stride left out", "[:, :, ::stride, ::stride]", "[:, :, ::stride, ::1]"),
             (
                 "padding left in",
                 "dx[:, :, padding:shape[2] - padding, padding:shape[3] - padding]",
@@ -545,20 +478,9 @@ MUTANTS = [
                 "j:j + stride * width:stride] = ",
             ),
             (
-                "kernel turned",
-                "'nohw,oc->nchw', dout, weight[:, :, i, j]",
-                "'nohw,oc->nchw', dout, weight[:, :, -1 - i, -1 - j]",
-            ),
-            ("unbiased variance", "x.var(axes)", "x.var(axes, ddof=1)"),
-            (
                 "eps left out",
                 "np.sqrt(var.reshape(shape) + eps)\n    return (gamma",
                 "np.sqrt(var.reshape(shape))\n    return (gamma",
-            ),
-            (
-                "gamma and beta swapped",
-                "dgamma, dbeta, dxhat = ((dout * xhat).sum(axes), dout.sum(axes)",
-                "dgamma, dbeta, dxhat = (dout.sum(axes), (dout * xhat).sum(axes)",
             ),
             (
                 "mean is a constant",
@@ -568,11 +490,6 @@ MUTANTS = [
             ("variance is a constant", " - xhat * (dxhat * xhat).mean(axes, keepdims=True)", ""),
             ("evaluation as training", "    if batch:\n", "    if True:\n"),
             ("gradient of a sum pool", "2, 3) / 4", "2, 3)"),
-            (
-                "pooled gradient in the wrong order",
-                "np.repeat(np.repeat(dout, 2, 2), 2, 3)",
-                "np.tile(dout, (1, 1, 2, 2))",
-            ),
             ("SEW without its sum", "(s + identity, None)", "(s, None)"),
             ("skipped spikes without gradient", "return (dout, dout)", "return (dout, 0 * dout)"),
             (
@@ -583,14 +500,11 @@ MUTANTS = [
             ("readout's gradient a sum", "dout[None] / T", "dout[None]"),
             ("no shift by the maximum", "logits - logits.max(1, keepdims=True)", "logits"),
             ("smoothing not spread", "label_smoothing / logits.shape[1]", "0.0"),
-            ("target of 1 when smoothed", "+= 1 - label_smoothing", "+= 1"),
             (
                 "cross-entropy a sum",
                 "(target * logp).sum(1).mean()",
                 "(target * logp).sum(1).sum()",
             ),
-            ("gradient a sum", "(p - target) / len(p)", "(p - target)"),
-            ("gradient ignores the outer one", "dloss * (p - target)", "(p - target)"),
             (
                 "TET's labels in the wrong order",
                 "np.tile(labels, len(logits))",
@@ -599,7 +513,6 @@ MUTANTS = [
             ("TET's weights swapped", "(1 - lam) * ce + lam *", "lam * ce + (1 - lam) *"),
             ("TET's pull towards 0", "((logits - phi) ** 2)", "(logits ** 2)"),
             ("TET's gradient half", "lam * 2 * (logits", "lam * (logits"),
-            ("TET's gradient ignores lam", "dloss * (1 - lam)", "dloss"),
         ],
     ),
     (
@@ -607,23 +520,15 @@ MUTANTS = [
         "train_rings",
         RINGS,
         [
-            ("initial weights", "np.sqrt(2 / m)", "np.sqrt(1 / m)"),
             ("begins by guessing", "weights[2] *= 0", "weights[2] *= 0.1"),
             ("second layer's leak for both", "taus[layer])\n", "taus[1])\n"),
             ("leaks do not learn", "taus[layer] - 0.1 * dtau", "taus[layer]"),
             ("layers backward in order", "in (1, 0)", "in (0, 1)"),
-            ("no bias", "np.ones(150)", "np.zeros(150)"),
-            (
-                "loss of one timestep",
-                "cross_entropy_forward(mean, labels)",
-                "cross_entropy_forward(logits[0], labels)",
-            ),
             (
                 "velocities forgotten",
                 "parameters[i], velocities[i] = sgd",
                 "parameters[i], _ = sgd",
             ),
-            ("accuracy", "mean.argmax(1)", "mean.argmin(1)"),
         ],
     ),
     (
@@ -636,18 +541,12 @@ MUTANTS = [
                 "firing_probability(f_c, mu, sigma)",
                 "firing_probability(1.0, mu, sigma)",
             ),
-            ("samples of another f_c", "adaptive_threshold(u, f_c)", "adaptive_threshold(u)"),
             ("estimate of another leak", "estimated_threshold(0.2)", "estimated_threshold(0.5)"),
             ("average of another start", "np.ones(4)", "np.zeros(4)"),
             (
                 "share at another threshold",
                 "gradient_probability(sigma, k, 0, sigma)",
                 "gradient_probability(1.0, k, 0, sigma)",
-            ),
-            (
-                "width is printed of another",
-                "(k = {surrogate_width(sigma)",
-                "(k = {surrogate_width(1.0)",
             ),
         ],
     ),
@@ -656,7 +555,6 @@ MUTANTS = [
         "gradient_error",
         RINGS,
         [
-            ("one-sided differences", "for sign in (1, -1)", "for sign in (1, 0)"),
             ("step not doubled", "(2 * eps)", "eps"),
         ],
     ),
