@@ -74,9 +74,12 @@ def _lif_forward(current, tau, given, rule):
         s = torch.addcmul((u >= fire).to(wide), u, theta - theta)                  # Eq. 3, + 0 or NaN: never swallowed
         if rule.width == "fixed":
             k = torch.full_like(theta, rule.kappa)
-        else:                                                                      # Eq. 7, or the released code's
-            x = theta if rule.width == "threshold" else _mean((u - _mean(u)).square()).sqrt()
-            k = surrogate_width(x, rule.v_th, rule.kappa)
+        elif rule.width == "threshold":
+            k = surrogate_width(theta, rule.v_th, rule.kappa)                      # Eq. 7
+        elif rule.width == "std":                                                  # the released code's
+            k = surrogate_width(_mean((u - _mean(u)).square()).sqrt(), rule.v_th, rule.kappa)
+        else:
+            raise NotImplementedError(f"width={rule.width!r} is a name without code")
         trace.append((u.to(dtype), s.to(dtype), theta, fire, k))
     return tuple(torch.stack(column) for column in zip(*trace))
 
@@ -159,15 +162,19 @@ class LIF(nn.Module):
                              f"got {current.dtype} of shape {tuple(current.shape)}")
         wide = torch.promote_types(current.dtype, torch.float32)
         tau, threshold = torch.sigmoid(self.w.to(wide)), self.rule.threshold
-        if not self.adaptive:
-            given = self.a.to(wide).exp().expand(self.T) if threshold == "learned" else (
-                torch.full_like(self.running_threshold, self.v_th))
+        if threshold not in ("true", "estimated", "fixed", "learned"):
+            raise NotImplementedError(f"threshold={threshold!r} is a name without code")
+        if threshold == "learned":
+            given = self.a.to(wide).exp().expand(self.T)
+        elif not self.adaptive:
+            given = torch.full_like(self.running_threshold, self.v_th)
         elif not self.training and self.momentum is not None:     # the threshold of inference
             self._warn_if_never_updated()
             given = self.running_threshold
-        else:                                                     # this batch's own
-            given = None if threshold != "estimated" else (
-                estimated_threshold(tau.detach(), self.v_th, self.rule.f_c).expand(self.T))
+        elif threshold == "estimated":
+            given = estimated_threshold(tau.detach(), self.v_th, self.rule.f_c).expand(self.T)
+        else:
+            given = None                                          # Eq. 5 on this batch
         flat, unflatten = _flatten(current)                                                              # [T, N]
         s, u, theta, fire, k = _LIF.apply(flat, tau, given, self.rule)
         # a forward pass inside a backward pass is torch.utils.checkpoint's second one: Eq. 6 has been applied

@@ -17,6 +17,7 @@ import numpy as np
 from scipy.stats import norm
 
 FLOOR = 1e-3    # the smallest theta, in units of v_th, and the smallest width, in units of kappa
+RULES = dict(threshold=("true", "estimated", "fixed", "learned"), width=("threshold", "std", "fixed"))
 
 # ---- 1. Spike and surrogate ----
 def heaviside(u, fire, k):
@@ -66,6 +67,7 @@ def lif_forward(current, tau=0.2, v_th=1.0, kappa=1.0, f_c=1.0, threshold="true"
     """One layer of LIF neurons, Eqs. 2-7: current [T, ...] -> spikes [T, ...], cache. The cache holds u [T, ...], theta, fire
     and k [T]. `threshold` and `width` are the rules of `dsatgo.LIF`. `running` [T] are thresholds to use in place of this
     batch's: the running ones at inference, or learned ones ("fixed" has no use for them, unless its width follows them).
+    ValueError: a rule that is none of these.
 
     One neuron, tau = 1/2, fixed threshold and width 1, through three timesteps:
         U(1) = 1/2 * 0 + 1.5             = 1.5   >= 1: a spike
@@ -86,6 +88,9 @@ def lif_forward(current, tau=0.2, v_th=1.0, kappa=1.0, f_c=1.0, threshold="true"
     >>> dcurrent.ravel().tolist(), float(dtau)
     ([-0.1875, 0.25, 1.0], 0.5)
     """
+    for name, rule in dict(threshold=threshold, width=width).items():
+        if rule not in RULES[name]:
+            raise ValueError(f"{name}={rule!r}: must be one of {RULES[name]}")
     u = s = np.zeros(current.shape[1:])                                            # at rest
     trace = []
     for t in range(len(current)):
