@@ -61,6 +61,7 @@ def check(folder, tests, log):
         os.dup2(file.fileno(), 1)
         os.dup2(file.fileno(), 2)
     os.chdir(folder)
+    multiprocessing.set_start_method(None, force=True)  # the tests' own processes: as usual
     import pytest
 
     files = [f"tests/{word}" if word.startswith("test_") else word for word in shlex.split(tests)]
