@@ -256,7 +256,7 @@ MUTANTS = [
     (
         DVS,
         "record_file",
-        quick("picture_is_upright"),
+        quick("recording_of_a_picture or brightness"),
         [
             ("brightness up to 255", " / 255", ""),
             ("one seed for all", ", seed))", ", 0))"),
