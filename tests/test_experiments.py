@@ -1,5 +1,6 @@
 """The evidence: every run's command is one that the scripts take, the page's tables are what the committed logs say, and each of
 its figures has a verdict."""
+
 import csv
 import importlib
 import re
@@ -24,7 +25,11 @@ def train_all(monkeypatch):
 
 def settings(command):
     script, *flags = command.format(data="data", work="work").split()
-    return train_cifar.parse(dict(zip(("train_cifar.py", "train_dvs.py"), (train_cifar, train_dvs)))[script].Settings, "", flags)[0]
+    return train_cifar.parse(
+        dict(zip(("train_cifar.py", "train_dvs.py"), (train_cifar, train_dvs)))[script].Settings,
+        "",
+        flags,
+    )[0]
 
 
 def test_the_runs_are_those_of_train_all(train_all):
@@ -36,22 +41,40 @@ def test_the_runs_are_those_of_train_all(train_all):
         for file, figures in ("log.csv", 8), ("layers.csv", 10):
             with open(RESULTS / "runs" / name / file) as lines:
                 rows = list(csv.DictReader(lines))
-            assert int(rows[-1]["epoch"]) == settings(command).epochs and {len(row) for row in rows} == {figures}, name
+            assert int(rows[-1]["epoch"]) == settings(command).epochs and {
+                len(row) for row in rows
+            } == {figures}, name
 
 
 def test_at_full_scale_the_runs_are_the_recipes_of_the_paper(train_all):
     runs = train_all.commands(full=True)
-    assert set(runs) < set(train_all.commands()) and not {"long-both-0", "simulated-both-0"} & set(runs)
+    assert set(runs) < set(train_all.commands()) and not {"long-both-0", "simulated-both-0"} & set(
+        runs
+    )
     assert settings(runs["pictures-both-0"]) == train_cifar.Settings(data="data/cifar10")
-    assert settings(runs["objects-vanilla-1"]) == train_dvs.Settings(data="data/cifar10-dvs", threshold="fixed", width="fixed", seed=1)
+    assert settings(runs["objects-vanilla-1"]) == train_dvs.Settings(
+        data="data/cifar10-dvs", threshold="fixed", width="fixed", seed=1
+    )
     for name, command in runs.items():
         assert settings(command).epochs == 400 and settings(command).limit_train is None, name
 
 
-@pytest.mark.parametrize("title, data", [("CIFAR-10 pictures", "pictures"), ("five objects, DVS128 camera", "objects"),
-                                         ("N-MNIST", "nmnist"), ("simulated camera", "simulated")])
+@pytest.mark.parametrize(
+    "title, data",
+    [
+        ("CIFAR-10 pictures", "pictures"),
+        ("five objects, DVS128 camera", "objects"),
+        ("N-MNIST", "nmnist"),
+        ("simulated camera", "simulated"),
+    ],
+)
 def test_table_1_of_the_page_is_what_the_logs_say(title, data):
-    text = (ROOT / "experiments" / "README.md").read_text().partition("<!-- arms -->")[2].partition("<!-- end -->")[0]
+    text = (
+        (ROOT / "experiments" / "README.md")
+        .read_text()
+        .partition("<!-- arms -->")[2]
+        .partition("<!-- end -->")[0]
+    )
     cells = re.search(rf"^\| {re.escape(title)} \| (.*) \|$", text, re.M)[1].split(" | ")
     for name, cell in zip(("vanilla", "AT", "TGO", "both"), cells):
         if cell != "not run":
@@ -69,18 +92,34 @@ def test_the_other_tables_of_the_page_are_what_the_logs_say(monkeypatch):
     figures = importlib.import_module("figures")
     monkeypatch.setattr(figures, "save", lambda figure, name: figures.plt.close(figure))
     text = (ROOT / "experiments" / "README.md").read_text()
-    for part in (figures.arms, figures.layers, figures.closed_form, figures.rules, figures.when, figures.settings):
+    for part in (
+        figures.arms,
+        figures.layers,
+        figures.closed_form,
+        figures.rules,
+        figures.when,
+        figures.settings,
+    ):
         assert f"<!-- {part.__name__} -->\n\n{part()}\n" in text, part.__name__
     sys.modules.pop("figures")
 
 
 def test_every_figure_is_on_the_page_with_its_source_and_a_verdict():
     text = (ROOT / "experiments" / "README.md").read_text()
-    assert {path.name for path in RESULTS.glob("*.png")} == set(re.findall(r"\]\(results/([^)]*\.png)\)", text))
+    assert {path.name for path in RESULTS.glob("*.png")} == set(
+        re.findall(r"\]\(results/([^)]*\.png)\)", text)
+    )
     sections = [part for part in re.split(r"^## ", text, flags=re.M)[1:] if "<!-- end -->" in part]
     assert len(sections) >= 10
     for part in sections:
-        title, ours = part.splitlines()[0], ("When does it beat vanilla, and by how much?", "Beyond the paper")
-        assert title in ours or re.search(r"\*\*(Reproduced|Not reproduced|Not testable at this scale)\b", part), title
+        title, ours = (
+            part.splitlines()[0],
+            ("When does it beat vanilla, and by how much?", "Beyond the paper"),
+        )
+        assert title in ours or re.search(
+            r"\*\*(Reproduced|Not reproduced|Not testable at this scale)\b", part
+        ), title
         for table in re.findall(r"<!-- \w+ -->(.*?)<!-- end -->", part, re.S):
-            assert "|" in table and re.search(r"`python experiments/.*`, 20\d\d-\d\d-\d\d", table), title
+            assert "|" in table and re.search(
+                r"`python experiments/.*`, 20\d\d-\d\d-\d\d", table
+            ), title

@@ -220,9 +220,7 @@ def test_a_checkpoint_of_something_else_says_so_and_is_not_called_damaged(
     assert all(word in message for word in [*words]) and "damaged" not in message, message
 
 
-@pytest.mark.parametrize(
-    "part", "optimizer scheduler scaler meters rng epoch step best".split()
-)
+@pytest.mark.parametrize("part", "optimizer scheduler scaler meters rng epoch step best".split())
 def test_a_checkpoint_that_lacks_a_part_is_told_which(finished, tmp_path, capsys, part):
     path = changed(finished, tmp_path, lambda checkpoint: checkpoint.pop(part))
     assert f"its {part} does not fit" in refused(capsys, "--resume", path, base=[])

@@ -299,6 +299,23 @@ def test_arms_without_eq_5_keep_no_statistics(threshold, width):
     assert (layer.running_threshold == 0.5).all() != follows
 
 
+def test_vanilla_computes_no_statistics_at_all():
+    """Nothing that reduces its potentials is called, while the default's are."""
+    called = set()
+
+    class Calls(torch.overrides.TorchFunctionMode):
+        def __torch_function__(self, function, types, args=(), kwargs=None):
+            called.add(getattr(function, "__name__", ""))
+            return function(*args, **(kwargs or {}))
+
+    current = torch.randn(2, 3, 4)
+    for layer, computes in ((LIF(2, threshold="fixed", width="fixed"), False), (LIF(2), True)):
+        called.clear()
+        with Calls():
+            layer(current)
+        assert bool(called & {"mean", "std", "var", "std_mean", "var_mean", "sum"}) == computes
+
+
 def test_evaluation_uses_the_running_threshold_unless_there_is_none():
     current = torch.randn(1, 1000, 1)
     layer = LIF(1)

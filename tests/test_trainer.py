@@ -19,7 +19,7 @@ import numpy as np
 import pytest
 import torch
 import torchvision
-from conftest import FOLDER, assert_same_run, cifar_files, finish, free_port, grey_pictures, load
+from conftest import FOLDER, assert_same_run, cifar_files, finish, grey_pictures, load
 from conftest import refused, run, table, torchrun
 from torch import nn
 from torchvision.transforms import functional as TF
@@ -952,39 +952,6 @@ def test_two_processes_end_at_the_same_step_when_one_is_told_to_and_resume(tmp_p
     code, _, err = finish(torchrun(2, "--resume", tmp_path / "run", folder=tmp_path))
     assert code == 0, err
     assert [row["epoch"] for row in table(tmp_path / "run" / "log.csv")] == ["1", "2", "3"]
-
-
-def _rank(rank, world, port, path):
-    torch.distributed.init_process_group(
-        "gloo", init_method=f"tcp://localhost:{port}", rank=rank, world_size=world
-    )
-    torch.manual_seed(0)
-    current = torch.randn(3, 8, 50, dtype=torch.float64) + torch.arange(8)[:, None]
-    layer = dsatgo.LIF(3).double()
-    dsatgo._synced = True
-    mine = current[:, rank::world].clone().requires_grad_()
-    spikes = layer(mine)
-    (spikes * mine.detach()).sum().backward()
-    torch.save((spikes, mine.grad, layer.running_threshold), f"{path}/{rank}.pt")
-    torch.distributed.destroy_process_group()
-
-
-@pytest.mark.slow
-def test_synced_statistics_are_those_of_the_whole_batch(tmp_path):
-    torch.multiprocessing.spawn(_rank, (2, free_port(), str(tmp_path)), nprocs=2)
-    torch.manual_seed(0)
-    current = (
-        torch.randn(3, 8, 50, dtype=torch.float64) + torch.arange(8)[:, None]
-    ).requires_grad_()
-    layer = dsatgo.LIF(3).double()
-    spikes = layer(current)
-    (spikes * current.detach()).sum().backward()
-    for rank in range(2):
-        theirs, grad, running = torch.load(tmp_path / f"{rank}.pt")
-        assert torch.equal(theirs, spikes[:, rank::2]) and torch.allclose(
-            running, layer.running_threshold, rtol=1e-12
-        )
-        assert torch.allclose(grad, current.grad[:, rank::2], rtol=1e-9)
 
 
 def test_evaluation_sees_every_sample_once_in_one_random_order():
