@@ -382,7 +382,20 @@ def scores(calls, batches):
     return np.mean(losses), np.mean(hits)
 
 
-def test_log_csv_is_what_happened(watch, fetched, tmp_path):
+@pytest.fixture
+def noisy():
+    """Logits that differ from timestep to timestep, so that it matters which of them are read."""
+
+    def shaken(module, inputs, logits):
+        if "classes" in dict(module.named_children()):
+            return logits + 2 * torch.randn_like(logits)
+
+    handle = nn.modules.module.register_module_forward_hook(shaken)
+    yield
+    handle.remove()
+
+
+def test_log_csv_is_what_happened(noisy, watch, fetched, tmp_path):
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**10
     begin = time.perf_counter()
     run("--out", tmp_path / "run", "--stop-after", 2, "--limit-test", 25)
