@@ -640,4 +640,4 @@ def test_sigterm_of_a_script_exits_143_and_says_how_to_go_on(tmp_path):
     process.send_signal(signal.SIGTERM)
     out, _ = process.communicate(timeout=60)
     assert process.returncode == 143 and f"--resume '{tmp_path}'" in out
-    assert load(tmp_path / "last.pt")["step"] > 0
+    assert load(tmp_path / "last.pt")["steps"] > 0

@@ -137,7 +137,7 @@ def test_a_signal_ends_the_step_saves_and_resumes_bit_for_bit(
     )
     assert f"--resume '{tmp_path / 'cut'}'" in capsys.readouterr().out
     checkpoint = load(tmp_path / "cut" / "last.pt")
-    assert (checkpoint["epoch"], checkpoint["step"]) == (1, 2)
+    assert (checkpoint["epoch"], checkpoint["steps"]) == (1, 2)
     run("--resume", tmp_path / "cut", "--workers", 1, base=[])
     assert_same_run(tmp_path / "whole", tmp_path / "cut")
 
@@ -157,7 +157,7 @@ def test_save_every_saves_within_the_epoch_and_a_crash_loses_no_more(tmp_path, m
         patch.setattr(Pictures, "__getitem__", crash)
         run("--out", tmp_path / "cut", "--save-every", 3)
     checkpoint = load(tmp_path / "cut" / "last.pt")
-    assert (checkpoint["epoch"], checkpoint["step"]) == (1, 3)
+    assert (checkpoint["epoch"], checkpoint["steps"]) == (1, 3)
     run("--resume", tmp_path / "cut", base=[])
     assert_same_run(tmp_path / "whole", tmp_path / "cut")
 
@@ -946,7 +946,7 @@ def test_two_processes_end_at_the_same_step_when_one_is_told_to_and_resume(tmp_p
     _, out, err = finish(process)
     assert "stopped in epoch 2, step 1" in out, err
     checkpoint = load(tmp_path / "run" / "last.pt")
-    assert (checkpoint["epoch"], checkpoint["step"]) == (1, 1) and checkpoint["meters"][2] == 10, (
+    assert (checkpoint["epoch"], checkpoint["steps"]) == (1, 1) and checkpoint["meters"][2] == 10, (
         "of both processes"
     )
     code, _, err = finish(torchrun(2, "--resume", tmp_path / "run", folder=tmp_path))
