@@ -120,9 +120,15 @@ def is_network_of_run(net, seen):
     (step,) = seen.steps
     mine = list(net.parameters())
     close = partial(torch.allclose, rtol=1e-7, atol=1e-9)
-    if [p.shape for p in mine] != [p.shape for p in step.before] or len(first.logits) != timesteps(net):
+    if [p.shape for p in mine] != [p.shape for p in step.before] or len(first.logits) != timesteps(
+        net
+    ):
         return False
-    if first.x.dim() == 5 and len(first.x) != timesteps(net) or not all(map(torch.equal, mine, step.before)):
+    if (
+        first.x.dim() == 5
+        and len(first.x) != timesteps(net)
+        or not all(map(torch.equal, mine, step.before))
+    ):
         return False
     logits = net.train()(first.x)
     logits.backward(first.dlogits)

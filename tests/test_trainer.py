@@ -7,6 +7,7 @@ import os
 import pathlib
 import pickle
 import resource
+import shlex
 import signal
 import statistics
 import subprocess
@@ -14,6 +15,7 @@ import sys
 import time
 import types
 import urllib.error
+from functools import partial
 
 import numpy as np
 import pytest
@@ -67,6 +69,8 @@ def test_a_run_writes_what_it_should(tmp_path, capsys):
         "u_mean",
         "u_std",
         "floored",
+        "tau",
+        "gamma",
     }
     config = json.loads((out / "config.json").read_text())
     assert (
@@ -76,19 +80,8 @@ def test_a_run_writes_what_it_should(tmp_path, capsys):
     )
     assert config["facts"]["classes"] == CLASSES and len(config["facts"]["mean"]) == 3
     last, best = load(out / "last.pt"), load(out / "best.pt")
-    assert set(last) == {
-        "model",
-        "optimizer",
-        "scheduler",
-        "scaler",
-        "rng",
-        "meters",
-        "epoch",
-        "step",
-        "best",
-        "config",
-        "facts",
-    }
+    assert set(last) == {*"model momentum scale rng meters epoch steps best config facts".split()}
+    assert set(best) == {"model", "epoch", "best", "config", "facts"}
     assert last["epoch"] == 2 and best["epoch"] == last["best"]["epoch"]
     assert (
         float(rows[last["best"]["epoch"] - 1]["test_accuracy"])
@@ -135,7 +128,7 @@ def test_a_signal_ends_the_step_saves_and_resumes_bit_for_bit(
     assert stop.value.code == 128 + number and signal.getsignal(number) == handler, (
         "as it was before the run"
     )
-    assert f"--resume '{tmp_path / 'cut'}'" in capsys.readouterr().out
+    assert f"--resume {shlex.quote(str(tmp_path / 'cut'))}" in capsys.readouterr().out
     checkpoint = load(tmp_path / "cut" / "last.pt")
     assert (checkpoint["epoch"], checkpoint["steps"]) == (1, 2)
     run("--resume", tmp_path / "cut", "--workers", 1, base=[])
@@ -382,7 +375,20 @@ def scores(calls, batches):
     return np.mean(losses), np.mean(hits)
 
 
-def test_log_csv_is_what_happened(watch, fetched, tmp_path):
+@pytest.fixture
+def noisy():
+    """Logits that differ from timestep to timestep, so that it matters which of them are read."""
+
+    def shaken(module, inputs, logits):
+        if "classes" in dict(module.named_children()):
+            return logits + 2 * torch.randn_like(logits)
+
+    handle = nn.modules.module.register_module_forward_hook(shaken)
+    yield
+    handle.remove()
+
+
+def test_log_csv_is_what_happened(noisy, watch, fetched, tmp_path):
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**10
     begin = time.perf_counter()
     run("--out", tmp_path / "run", "--stop-after", 2, "--limit-test", 25)
@@ -433,9 +439,14 @@ def test_layers_csv_is_what_the_probe_sees_on_the_test_set(watch, tmp_path):
     expected = [(layer, t, seen) for layer, seen in figures.items() for t in range(2)]
     for row, (layer, t, seen) in zip(rows[16:], expected, strict=True):
         assert (row.pop("epoch"), row.pop("layer"), row.pop("timestep")) == ("2", layer, str(t + 1))
+        name = layer.removesuffix(".neuron")
+        tau = net.get_parameter(f"{layer}.w").sigmoid().item()
+        wanted = {name: value[t].item() for name, value in seen.items()}
+        wanted |= dict(tau=tau, gamma=net.get_submodule(name).current[1].weight.mean().item())
         assert {name: float(value) for name, value in row.items()} == pytest.approx(
-            {name: value[t].item() for name, value in seen.items()}, rel=1e-5
+            wanted, rel=1e-5
         )
+    assert len({row["gamma"] for row in rows[16:]}) == len({row["tau"] for row in rows[16:]}) == 8
     assert len({row["u_std"] for row in rows}) > 16, "the epochs differ"
 
 
@@ -971,11 +982,9 @@ def test_evaluation_sees_every_sample_once_in_one_random_order():
             return torch.zeros(len(indices), 3, 8, 8), indices // 10
 
     config, data = train_cifar.Settings(batch_size=10), [Sorted(), Sorted()]
-    net = dsatgo.resnet18(
-        4, 1, 3, 1, neuron=lambda T: dsatgo.LIF(T, threshold="fixed", width="fixed")
-    )
+    net = dsatgo.resnet18(4, 1, 3, 1, neuron=partial(dsatgo.LIF, threshold="fixed", width="fixed"))
     for one in data:
-        dsatgo.evaluate(config, net, one, lambda logits, y: logits.sum())
+        train_cifar.evaluate(config, dsatgo.Trainer(net, 1), one)
     first, second = (torch.cat(one.asked) for one in data)
     assert torch.equal(first, second) and torch.equal(first.sort().values, torch.arange(40))
     assert all(len(batch.div(10, rounding_mode="floor").unique()) > 1 for batch in data[0].asked)
