@@ -282,7 +282,7 @@ def last_number(item):
 def test_named_splits_take_the_last_or_first_tenth_by_number(archived):
     everything = items(1000)[::-1]
     if archived:
-        everything = [("7.zip", name, label) for name, _, label in everything]
+        everything = [train_dvs.Item("7.zip", name, label) for name, _, label in everything]
     for split, numbers in (("tet", range(900, 1000)), ("tebn", range(100))):
         train, test = train_dvs.split_by(everything, split)
         assert sorted(train + test) == sorted(everything)

@@ -274,6 +274,18 @@ def test_a_full_disk_leaves_the_last_good_checkpoint(tmp_path):
     run("--resume", tmp_path, base=[])
 
 
+def test_a_disk_that_fails_leaves_no_half_files(tmp_path, capsys, monkeypatch):
+    run("--out", tmp_path, "--stop-after", 1)
+    before = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
+
+    def fails(descriptor):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", fails)
+    assert "No space left" in refused(capsys, "--resume", tmp_path, base=[])
+    assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == before
+
+
 def test_a_folder_that_cannot_be_written_to(capsys, tmp_path):
     (tmp_path / "file").write_text("no folder")
     for out in ("/proc/run", tmp_path / "file" / "run", tmp_path / "file"):

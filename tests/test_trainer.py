@@ -299,6 +299,70 @@ def test_resume_elsewhere_takes_the_logs_along(tmp_path):
     assert load(tmp_path / "third" / "last.pt")["epoch"] == 3
 
 
+def test_rows_of_epochs_that_are_trained_again_are_replaced(tmp_path):
+    """As when a run ends between its log and its checkpoint."""
+    run("--out", tmp_path / "whole")
+    run("--out", tmp_path / "cut", "--stop-after", 1)
+    early = (tmp_path / "cut" / "last.pt").read_bytes()
+    run("--resume", tmp_path / "cut", "--stop-after", 2, base=[])
+    (tmp_path / "cut" / "last.pt").write_bytes(early)
+    run("--resume", tmp_path / "cut", base=[])
+    assert_same_run(tmp_path / "whole", tmp_path / "cut")
+
+
+def test_a_folder_that_was_moved_goes_on_where_it_is(tmp_path):
+    run("--out", tmp_path / "here", "--stop-after", 1)
+    (tmp_path / "here").rename(tmp_path / "there")
+    run("--resume", tmp_path / "there", base=[])
+    assert load(tmp_path / "there" / "last.pt")["epoch"] == 3 and not (tmp_path / "here").exists()
+
+
+def test_what_only_says_where_and_how_a_run_runs_may_change(tmp_path):
+    """The same pictures elsewhere, other workers, saved more often, recomputed: the same end."""
+    more = ["--dataset", "folder", "--epochs", 2]
+    data = grey_pictures(tmp_path)
+    run(*more, "--data", data, "--out", tmp_path / "whole", base=FOLDER)
+    run(*more, "--data", data, "--out", tmp_path / "cut", "--stop-after", 1, base=FOLDER)
+    data.rename(tmp_path / "moved")
+    changed = ["--data", tmp_path / "moved", "--workers", 1, "--save-every", 1, "--recompute"]
+    run("--resume", tmp_path / "cut", *changed, "--device", "cpu", "--no-compile", base=[])
+    assert_same_run(tmp_path / "whole", tmp_path / "cut")
+
+
+def test_best_pt_is_tested_but_not_resumed(tmp_path, capsys):
+    run("--out", tmp_path, "--stop-after", 1)
+    assert "last.pt" in refused(capsys, "--resume", tmp_path / "best.pt", base=[])
+    run("--eval", tmp_path / "best.pt", base=[])
+
+
+@pytest.mark.parametrize("caller", [True, False])
+@pytest.mark.parametrize("asked", [["--compile"], ["--no-compile"], []])
+def test_a_run_leaves_compiled_neurons_as_the_caller_had_them(tmp_path, monkeypatch, caller, asked):
+    used = []
+
+    def compiled(function, **_):
+        return lambda *args: used.append(function) or function(*args)
+
+    monkeypatch.setattr(torch, "compile", compiled)
+    dsatgo.compile_neurons(caller)
+    run("--out", tmp_path / "run", "--stop-after", 1, *asked)
+    assert bool(used) == (asked == ["--compile"] or caller and not asked)
+    assert dsatgo.compile_neurons(caller) == caller
+
+
+def test_after_an_exception_nothing_is_switched_on(tmp_path, monkeypatch):
+    def crash(self, key):
+        raise RuntimeError("the power is gone")
+
+    monkeypatch.setattr(torch, "compile", lambda function, **_: function)
+    monkeypatch.setattr(Pictures, "__getitem__", crash)
+    handlers = [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)]
+    with pytest.raises(RuntimeError, match="power"):
+        run("--out", tmp_path / "run", "--compile")
+    assert dsatgo.compile_neurons(False) is False
+    assert handlers == [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)]
+
+
 def test_resume_refuses_other_data(tmp_path, capsys, folder):
     run(
         "--dataset",
@@ -640,6 +704,25 @@ def test_a_folder_arrives_scaled_cropped_and_with_its_labels(tmp_path, fetched, 
     assert len(inverted) == 20
 
 
+@pytest.mark.parametrize("name", ["folder", "imagenet"])
+def test_pictures_left_out_do_not_shift_the_labels(tmp_path, fetched, inverted, name):
+    data = grey_pictures(tmp_path)
+    for i in (0, 6, 7):
+        (data / "train" / "ab"[i % 2] / f"{i}.png").write_text("this is no picture")
+    more = ["--dataset", name, "--data", data, "--skip-bad", "--epochs", 1, "--image-size", 32]
+    more += ["--arch", "vggsnn", "--channels", 1, "--workers", 0, "--device", "cpu", "--T", 1]
+    run(*more, "--batch-size", 17, "--out", tmp_path / "run", base=[])
+    facts = load(tmp_path / "run" / "last.pt")["facts"]
+    mean, std = (torch.tensor(facts[key])[:, None, None] for key in ("mean", "std"))
+    trained = [
+        (255 - int(((x * std + mean) * 255).round()[0, 16, 16]), label)
+        for key, batch, y in fetched
+        if key[1] == 0
+        for x, label in zip(batch, y.tolist())
+    ]
+    assert sorted(trained) == [(10 * i, i % 2) for i in range(20) if i not in (0, 6, 7)]
+
+
 def test_imagenet_arrives_as_its_recipe_says(tmp_path, fetched, inverted, watch):
     data = grey_pictures(tmp_path)
     wide = draw_shapes(1, 0, 64)[0][0][:, :48]
@@ -681,6 +764,9 @@ def test_imagenet_arrives_as_its_recipe_says(tmp_path, fetched, inverted, watch)
     assert [policy for policy, _ in inverted] == ["imagenet"] * 20
     assert {x.size for _, x in inverted} == {(28, 28)}
     assert watch.calls[0].logits.shape[:2] == (4, 20), "T = 4, one batch"
+    shapes = [p.shape for p in watch.calls[0].net.parameters() if p.dim() == 4]
+    assert shapes[0] == (1, 3, 7, 7), "the standard form"
+    assert len(watch.calls[0].net.state_dict()["classes.0.weight"][0]) == 8, "no hidden layer"
 
 
 def test_imagenet_crops_at_random_and_flips(tmp_path):
