@@ -78,13 +78,15 @@ def flatten(x):
 
 def compile_neurons(enabled=True):
     """Run every LIF of this process through torch.compile, or no longer. -> whether it was so
-    before. One graph for each T, arm and dtype. Rounding, and so a few spikes in a million, differ
-    from eager mode. Without a compiler the first call warns and all goes on in eager mode."""
+    before. One graph for each T, arm and dtype. Sums are rounded in another order than in eager
+    mode, so a few spikes in a million differ. Without a compiler: one warning, then eager mode."""
     before = bool(compiled)
     compiled.clear()
     if enabled:
+        # without the option potentials would not be rounded, and the backward pass see others
+        more = dict(recompile_limit=64, options={"emulate_precision_casts": True})
         for function in (lif_forward, lif_backward):
-            compiled[function] = torch.compile(function, fullgraph=True, recompile_limit=64)
+            compiled[function] = torch.compile(function, fullgraph=True, **more)
     return before
 
 
@@ -170,11 +172,12 @@ def width_of(u, theta, rule):
 def lif_forward(current, tau, given, rule):
     """Eqs. 2 to 7, a layer's whole sequence: current [T, N] -> s, u [T, N], theta, fire, k [T].
     given: thresholds [T] in Eq. 5's place, or None.  fire: theta, or v_th if that is fixed."""
-    dtype = current.dtype
+    u = s = None  # at rest
     trace = []
     for t in range(len(current)):
-        u = wide(current[t]) if t == 0 else torch.addcmul(wide(current[t]), tau * u, 1 - s)  # Eq. 2
-        u = wide(u.to(dtype))  # as the backward pass will see it
+        i = wide(current[t])
+        u = torch.addcmul(i, tau * u, 1 - s) if t > 0 else i  # Eq. 2: I + tau U (1 - S)
+        u = wide(u.to(current.dtype))  # as the backward pass will see it
         theta = theta_of(u, rule) if given is None else given[t]  # Eq. 5, or Eq. 6's
         theta = theta.to(u.dtype).clamp(min=FLOOR * rule.v_th)  # a layer at rest must not fire
         fire = torch.full_like(theta, rule.v_th) if rule.threshold == "fixed" else theta
@@ -182,7 +185,7 @@ def lif_forward(current, tau, given, rule):
             (u >= fire).to(u.dtype), u, theta - theta
         )  # Eq. 3, + 0 or NaN: no silent fault
         k = width_of(u, theta, rule)  # Eq. 7
-        trace.append((s.to(dtype), u.to(dtype), theta, fire, k))
+        trace.append((s.to(current.dtype), u.to(current.dtype), theta, fire, k))
     return tuple(torch.stack(column) for column in zip(*trace))
 
 
@@ -190,6 +193,7 @@ def lif_backward(ds, u, fire, k, tau, learned):
     """Eqs. 9, 10: dL/dS [T, N] -> dL/dI [T, N], dL/dtau and, if learned, dL/dfire [T]; k is a
     constant, the reset is not. The spikes are compared anew, on the same rounded potentials."""
     T = len(u)
+    du = leaked = None  # nothing comes after T
     dtau = torch.zeros_like(tau)
     dcurrent = []
     dfire = []
@@ -240,8 +244,7 @@ class LIF(nn.Module):
     f_c         firing control factor of Eq. 5, > 0: larger fires less
     momentum    m of Eq. 6 in (0, 1], or None: no moving average, evaluation uses its own batch's
     threshold   "true" and "estimated" (Eq. 5), "fixed" (v_th), "learned" (exp(a), one per layer)
-    width       "threshold" (Eq. 7), "fixed" (kappa), "std" (the authors' released code: Eq. 7 with
-                the batch's standard deviation in theta's place, in evaluation mode too)
+    width       "threshold" (Eq. 7), "fixed" (kappa), "std" (released code: std in theta's place)
 
     The paper's arms as (threshold, width): vanilla ("fixed", "fixed"); AT ("true", "fixed"); TGO
     ("fixed", "threshold"), which fires at v_th while the width follows the threshold that Eq. 5
@@ -444,7 +447,7 @@ class Input(nn.Module):
         return x  # [T, B, C, H, W]
 
 
-def resnet(num_classes, T, in_channels, channels, neuron, stem="cifar", hidden=None):
+def resnet(num_classes, T, in_channels, channels, neuron, stem="cifar", fc=None):
     """Stem, stages of SEW blocks (each but the first begins with stride 2), pool, classes."""
     require_counts(num_classes=num_classes, T=T, in_channels=in_channels, channels=channels)
     require(stem in ("cifar", "imagenet"), "stem", stem, "'cifar' or 'imagenet'")
@@ -465,10 +468,9 @@ def resnet(num_classes, T, in_channels, channels, neuron, stem="cifar", hidden=N
             cin = cout
         layers[f"stage{i + 1}"] = stage
     layers["pool"] = Fold(nn.AdaptiveAvgPool2d(1), nn.Flatten())
-    if hidden:
-        weights = nn.Linear(cin, hidden, bias=False)
-        layers["hidden"] = Layer(weights, nn.BatchNorm1d(hidden), neuron(T))
-        cin = hidden
+    if fc:
+        layers["hidden"] = Layer(nn.Linear(cin, fc, bias=False), nn.BatchNorm1d(fc), neuron(T))
+        cin = fc
     layers["classes"] = Fold(nn.Linear(cin, num_classes, bias=False))
     return nn.Sequential(OrderedDict(layers))
 
@@ -477,7 +479,7 @@ def resnet19(num_classes=10, T=2, in_channels=3, channels=128, neuron=LIF):
     """ResNet-19 of Table 4 with SEW blocks: [B, C, H, W], the same picture at every timestep, or
     [T, B, C, H, W] -> logits [T, B, num_classes]; `readout` averages them. `channels`: the first
     stage's width. `neuron(T)` is called once per layer. ValueError for sizes below 1."""
-    return resnet(num_classes, T, in_channels, channels, neuron, hidden=256)
+    return resnet(num_classes, T, in_channels, channels, neuron, fc=256)
 
 
 def resnet18(num_classes=10, T=2, in_channels=3, channels=128, neuron=LIF, stem="cifar"):
@@ -547,7 +549,7 @@ def tet_loss(logits, labels, phi=1.0, lam=1e-3, label_smoothing=0.0):
 # ---- 6. Probe, energy, calibration ---------------------------------------------------------------
 @contextlib.contextmanager
 def probe(net):
-    """Watch every LIF: `with probe(net) as figures: net(x)`; figures["stem.neuron"] then holds [T] of
+    """Watch every LIF: `with probe(net) as figures: net(x)`. figures["stem.neuron"] has, each [T],
     firing_rate (of the LIF's own output), gradient_available (share of neurons in the surrogate's
     window, Fig. 11), threshold and width as used, u_mean, u_std (population) and floored (whether
     theta's floor acted). Forward passes are averaged by batch size."""
@@ -563,7 +565,6 @@ def probe(net):
 
 @torch.no_grad()
 def observe(figures, seen, batch, u, s, theta, fire, k, floor):
-    """One forward pass of a layer more in its figures."""
     u = u.to(theta.dtype)
     new = dict(
         firing_rate=s.to(u.dtype).mean(1),
@@ -701,8 +702,7 @@ class Trainer:
         # skips a step that is not finite without asking the host; only fp16 needs a scale
         scale, interval = (2.0**16, 2000) if amp == "fp16" else (1.0, 2**31 - 1)
         self.scaler = torch.amp.GradScaler(self.device.type, scale, growth_interval=interval)
-        self.epoch = 0  # epochs that have ended
-        self.steps = 0  # steps done in this one
+        self.epoch = self.steps = 0  # epochs that have ended, and steps done in this one
         self.meters = torch.zeros(3, device=self.device)  # loss x samples, hits, samples
 
     def rate(self):  # of this epoch
@@ -770,13 +770,11 @@ class Trainer:
         return state | dict(meters=meters, epoch=self.epoch, steps=self.steps)
 
     def load_state_dict(self, state):
-        """KeyError for a part that is missing, RuntimeError or ValueError for one that differs."""
+        """Rank 0 takes the meters of all. KeyError: a part is missing; RuntimeError, ValueError."""
         self.net.load_state_dict(state["model"])
-        groups = self.optimizer.state_dict()["param_groups"]
-        self.optimizer.load_state_dict(dict(state=state["momentum"], param_groups=groups))
+        self.optimizer.load_state_dict(self.optimizer.state_dict() | dict(state=state["momentum"]))
         self.scaler.load_state_dict(state["scale"])
         torch.set_rng_state(state["rng"])
-        first = self.world == 1 or torch.distributed.get_rank() == 0
-        self.meters.copy_(state["meters"] * first)  # they are of all processes together
+        self.meters.copy_(state["meters"] * (self.world == 1 or torch.distributed.get_rank() == 0))
         self.epoch = state["epoch"]
         self.steps = state["steps"]

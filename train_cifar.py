@@ -1,6 +1,6 @@
 """Train DS-ATGO on still pictures.
 
-    python train_cifar.py                               the paper's recipe on CIFAR-10 (downloads it)
+    python train_cifar.py                               the paper's recipe on CIFAR-10, downloaded
     python train_cifar.py --demo                        minutes on a CPU: vanilla beside AT+TGO
     python train_cifar.py --dataset cifar100            the paper's recipe on CIFAR-100
     python train_cifar.py --dataset folder --data DIR   DIR/train/CLASS/* and DIR/test|val/CLASS/*
@@ -271,7 +271,8 @@ def load_checkpoint(path):
     """A checkpoint, or a run folder's last.pt, as a dict; code in it is not run. ValueError if it
     is none."""
     path = pathlib.Path(path)
-    path = path / "last.pt" if path.is_dir() else path
+    if path.is_dir():
+        path = path / "last.pt"
     try:
         with zipfile.ZipFile(path) as file:  # its checksums, which torch.load does not look at
             if bad := file.testzip():
@@ -303,7 +304,8 @@ def locked(out, source):
     out.mkdir(parents=True, exist_ok=True)
     if source:
         source = pathlib.Path(source)
-        source = source if source.is_dir() else source.parent
+        if not source.is_dir():
+            source = source.parent
     with open(out / "lock", "a") as file:
         try:
             fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)  # unlike flock's, not inherited
@@ -777,7 +779,8 @@ class Pictures:
         top, left = torch.randint(0, 9, (2,)).tolist()
         flip = torch.rand(()) < 0.5
         x = F.pad(x, (4, 4, 4, 4))[:, top : top + height, left : left + width]
-        x = x.flip(2) if flip else x
+        if flip:
+            x = x.flip(2)
         return self.policy(x) if self.policy else x
 
 
@@ -952,7 +955,9 @@ def load(config, facts=None):
     """The training set (None for --eval) and the test set. `facts`: a checkpoint's, with its
     normalisation; by default the training set's."""
     sets = [None]
-    for train in (False,) if config.eval else (True, False):
+    for train in (True, False):
+        if train and config.eval:
+            continue
         images, labels, classes = DATASETS[config.dataset](config, train)
         if facts is None:
             facts = dict(classes=classes) | normalisation(images)
@@ -970,8 +975,9 @@ def load(config, facts=None):
         if isinstance(images, list):
             sets.append(Files(images, labels, facts, config.image_size))
         else:
-            policy = transforms.AutoAugment(transforms.AutoAugmentPolicy.CIFAR10)
-            policy = None if config.dataset == "shapes" else policy
+            policy = None
+            if config.dataset != "shapes":
+                policy = transforms.AutoAugment(transforms.AutoAugmentPolicy.CIFAR10)
             sets.append(Pictures(images, labels, facts, policy))
     return sets[-2:]
 

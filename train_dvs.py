@@ -1,10 +1,10 @@
 """Train DS-ATGO on event-camera recordings.
 
-    python train_dvs.py --data DIR                  the paper's recipe on CIFAR10-DVS: ten zip archives
+    python train_dvs.py --data DIR                  the paper's recipe on CIFAR10-DVS, ten archives
     python train_dvs.py --data DIR --download       fetches them first (figshare article 4724671)
-    python train_dvs.py --demo                      minutes on a CPU: pictures before a simulated camera
-    python train_dvs.py --dataset folder --data DIR  DIR/train|test/CLASS/*, or DIR/CLASS/* and --split
-    python train_dvs.py --dataset folder --data DIR --simulate PICTURES  records PICTURES/CLASS/* first
+    python train_dvs.py --demo                      minutes on a CPU, before a simulated camera
+    python train_dvs.py --dataset folder --data DIR  DIR/train|test/CLASS/*, or DIR/CLASS/*, --split
+    python train_dvs.py --dataset folder --data DIR --simulate PICTURES  records PICTURES/CLASS/*
 
 AEDAT 2.0 (DVS128) and N-MNIST files are read as they are. Frames are counts of events, two channels
 of polarity, T windows.
@@ -209,8 +209,8 @@ def decode_nmnist(data, name):
     return t - t[0], x, y, p, 0
 
 
-# An event format is a function (bytes, name) -> t, x, y, p, special events dropped; and a line here.
-# turned: whether its rows and columns run the other way.
+# An event format is a function (bytes, name) -> t, x, y, p, special events dropped; and a line in
+# FORMATS. turned: whether its rows and columns run the other way.
 Format = namedtuple("Format", "decode sensor turned")
 FORMATS = {
     ".aedat": Format(decode_aedat, (128, 128), turned=True),
