@@ -683,6 +683,31 @@ def test_cifar_is_downloaded_where_it_is_not(tmp_path, monkeypatch):
     assert asked == [torchvision.datasets.CIFAR10.url]
 
 
+def test_drawn_test_and_training_pictures_differ(fetched, tmp_path):
+    run("--out", tmp_path, "--limit-train", 20, "--limit-test", 20, "--stop-after", 1)
+    facts = load(tmp_path / "last.pt")["facts"]
+    train, test = train_cifar.load(
+        train_cifar.Settings(dataset="shapes", limit_train=20, limit_test=20)
+    )
+    assert train.facts["classes"] == facts["classes"]
+    same = [(a == b).all() for a in train.images for b in test.images]
+    assert len(same) == 400 and not any(same)
+
+
+def test_labels_of_drawn_samples_are_drawn_along(tmp_path, fetched, inverted):
+    more = ["--data", grey_pictures(tmp_path), "--limit-train", 9, "--limit-test", 11]
+    run("--dataset", "folder", *more, "--out", tmp_path / "run", base=FOLDER)
+    facts = load(tmp_path / "run" / "last.pt")["facts"]
+    mean, std = (torch.tensor(facts[key])[:, None, None] for key in ("mean", "std"))
+    seen = 0
+    for (_, epoch, _), x, y in fetched:
+        greys = ((x * std + mean) * 255).round()[:, 0, 16, 16]
+        greys = greys - 1 if epoch is None else 255 - greys
+        assert ((greys / 10) % 2).tolist() == y.tolist()
+        seen += len(y)
+    assert seen == 9 + 11
+
+
 def test_a_folder_arrives_scaled_cropped_and_with_its_labels(tmp_path, fetched, inverted):
     data = grey_pictures(tmp_path)
     wide = draw_shapes(1, 0, 64)[0][0][:, :48]
