@@ -5,6 +5,7 @@ import dataclasses
 import io
 import itertools
 import multiprocessing
+import multiprocessing.dummy
 import pathlib
 import shutil
 import struct
@@ -1183,6 +1184,12 @@ def test_a_camera_s_pixels_rest_for_their_refractory_time():
     assert 97_500 <= shortest_gap(100_000) < 110_000  # times are spread over a step of 2,500
 
 
+def test_a_camera_s_events_are_spread_over_each_step_of_2500_microseconds():
+    within = train_dvs.record(dark_then_bright(1), 0, noise=0)[0] % 2_500
+    tenths = np.bincount(within // 250, minlength=10) / len(within)
+    assert len(tenths) == 10 and abs(tenths - 0.1).max() < 0.02
+
+
 def test_a_camera_s_noise_is_anywhere_at_any_time():
     grey = np.full((128, 128), 0.5, np.float32)
     t, x, y, p = train_dvs.record(grey, 0, noise=5.0)
@@ -1233,6 +1240,18 @@ def test_a_recording_of_a_picture_is_upright_in_grey_and_of_its_own_seed(tmp_pat
     )
 
 
+def test_a_large_picture_is_averaged_not_sampled(tmp_path):
+    """Black and white dots too small for the camera are a grey of little contrast."""
+    dots = torch.from_numpy(np.random.default_rng(0).integers(0, 2, (1, 512, 512), np.uint8) * 255)
+    train_dvs.record_file((dots.expand(3, -1, -1), 0, tmp_path / "dots.aedat"))
+    small = dots[:, ::4, ::4].expand(3, -1, -1)
+    train_dvs.record_file((small, 0, tmp_path / "small.aedat"))
+    n, most = (
+        len(train_dvs.read_aedat(tmp_path / f"{name}.aedat")[0]) for name in ("dots", "small")
+    )
+    assert n < most / 4
+
+
 def test_a_recording_s_brightness_is_of_one(tmp_path):
     """From 26/255 to 184/255 is 1.62 in logarithms with 0.05 of darkness: six and a half thresholds."""
     picture = np.full((1, 128, 128), 26, np.uint8)
@@ -1262,6 +1281,16 @@ def seen_at(path):
     total = train_dvs.events_to_frames(*events, T=1, size=32)[0].sum(0, dtype=int)
     place = [(at.mean() * 4 + 1.5 - 17) / 20 for at in np.nonzero(total > 40)]
     return tuple(round(2 * at) / 2 for at in place)
+
+
+def test_every_simulated_recording_has_noise_of_its_own(tmp_path, monkeypatch):
+    threads = types.SimpleNamespace(get_context=lambda kind: multiprocessing.dummy)
+    monkeypatch.setattr(train_dvs, "multiprocessing", threads)  # quicker than processes
+    grey = torch.full((3, 128, 128), 128, dtype=torch.uint8)
+    train_dvs.simulate([(grey, label) for label in "abab"], tmp_path)
+    paths = sorted(tmp_path.glob("*/*.aedat"))
+    assert [path.name for path in paths] == ["a_0.aedat", "a_1.aedat", "b_0.aedat", "b_1.aedat"]
+    assert len({train_dvs.read_aedat(path)[0].tobytes() for path in paths}) == 4
 
 
 @pytest.mark.slow
@@ -1343,6 +1372,18 @@ def arm(call, step):
     assert abs(fires - expected).max() < 1e-4
     assert abs(widths - (1 + np.tanh(expected - 1))).max() < 1e-4
     return round(scale, 6), "AT+TGO" if adaptive else "vanilla"
+
+
+def test_the_demo_tests_on_pictures_it_does_not_train_on(capsys, monkeypatch):
+    seen = {}
+
+    def simulate(pictures, folder):
+        seen[folder.name] = {picture.numpy().tobytes() for picture, _ in pictures}
+
+    monkeypatch.setattr(train_dvs, "simulate", simulate)
+    limits = ["--limit-train", 20, "--limit-test", 20]
+    assert "needs recordings" in refused(capsys, "--demo", *limits, base=[])  # none was simulated
+    assert seen.keys() == {"train", "test"} and len(seen["train"] | seen["test"]) == 40
 
 
 @pytest.mark.slow

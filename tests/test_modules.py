@@ -73,6 +73,50 @@ def test_reset_parameters_puts_all_to_the_start(threshold, width):
     assert torch.sigmoid(layer.w).item() == pytest.approx(0.3)
 
 
+def test_a_layer_that_was_reset_warns_again():
+    layer = LIF(2)
+    current = torch.randn(2, 8, 5)
+    layer(current)
+    layer.eval()(current)  # looks at what it has averaged
+    layer.reset_parameters()
+    with pytest.warns(UserWarning, match="never updated"):
+        layer(current)
+
+
+def test_a_synced_layer_evaluates_without_the_others():
+    """No process group is there: asking one would be an error."""
+    layer = LIF(2, momentum=None, width="std").eval()
+    layer.synced = True
+    current = torch.randn(2, 8, 5)
+    assert torch.equal(layer(current), LIF(2, momentum=None).eval()(current))
+
+
+def test_synced_statistics_are_not_compiled(monkeypatch):
+    """Compiled code would wait for the other processes at another place than theirs."""
+    asked = []
+    monkeypatch.setattr(torch.distributed, "all_reduce", lambda x: asked.append(x.clone()))
+    monkeypatch.setattr(torch.distributed, "get_world_size", lambda: 1)
+    seen = []
+
+    def fake(function, **_):
+        def compiled(*args):
+            seen.append(function.__name__)
+            return function(*args)
+
+        return compiled
+
+    monkeypatch.setattr(torch, "compile", fake)
+    dsatgo.compile_neurons()
+    current = torch.randn(2, 8, 5)
+    for synced, names in ((False, ["lif_forward"]), (True, [])):
+        layer = LIF(2)
+        layer.synced = synced
+        seen.clear()
+        layer(current)
+        assert seen == names
+    assert len(asked) == 2 * 2, "a mean and a variance at each timestep"
+
+
 def test_parameters_have_one_dimension_and_updates_may_be_averaged():
     """Sharding wants the first; averaged copies of a network make fractions of the second."""
     layer = LIF(2, threshold="learned")
@@ -371,6 +415,72 @@ def test_healthy_sees_a_weight_that_is_not_finite_and_a_scale_that_fell():
     assert trainer.healthy()
     next(trainer.net.parameters()).data.view(-1)[0] = torch.inf
     assert not trainer.healthy()
+
+
+def test_healthy_sees_a_statistic_that_is_not_finite():
+    trainer = Trainer(small(), epochs=1)
+    assert trainer.healthy()
+    trainer.net[1].running_threshold[1] = torch.nan
+    assert not trainer.healthy()
+
+
+def test_trainer_evaluates_between_two_steps_and_changes_nothing():
+    net = small()
+    trainer = Trainer(net, epochs=2)
+    x = torch.randn(2, 7, 6)
+    y = torch.randint(4, (7,))
+    trainer.step(x, y)
+    before = copy.deepcopy(trainer.state_dict())
+    with_graph = []
+    handle = net.register_forward_hook(lambda _, __, out: with_graph.append(out.requires_grad))
+    result = trainer.evaluate([(x, y)])
+    handle.remove()
+    assert with_graph == [False]
+    for name, value in trainer.state_dict()["model"].items():
+        assert torch.equal(value, before["model"][name]), name
+    assert torch.equal(trainer.meters, before["meters"]) and trainer.steps == 1
+    logits = dsatgo.readout(net.eval()(x))
+    smooth = F.cross_entropy(logits, y, label_smoothing=0.1).item()
+    assert result["loss"] == pytest.approx(smooth)
+    assert result["accuracy"] == pytest.approx((logits.argmax(1) == y).float().mean().item())
+    trainer.step(x, y)
+    assert net.training and net[1].updates == 2, "a step after an evaluation trains"
+
+
+def test_processes_add_up_their_meters_and_share_rank_0s_buffers(monkeypatch):
+    """As if another process had seen the same, and rank 0's buffers were all 3."""
+    monkeypatch.setattr(torch.distributed, "all_reduce", lambda x: x.mul_(2))
+    monkeypatch.setattr(torch.distributed, "broadcast", lambda x, source: x.fill_(3 + source))
+    trainer = Trainer(small(), epochs=2)
+    trainer.world = 2
+    x = torch.randn(2, 7, 6)
+    y = torch.randint(4, (7,))
+    trainer.step(x, y)
+    own = trainer.meters.clone()
+    state = copy.deepcopy(trainer.state_dict())
+    assert own[2] == 7 and torch.equal(state["meters"], 2 * own)
+    assert torch.equal(trainer.meters, own), "saving adds nothing up"
+    assert torch.equal(state["model"]["1.running_threshold"], torch.full((2,), 3.0))
+    for rank in (0, 1):
+        monkeypatch.setattr(torch.distributed, "get_rank", lambda rank=rank: rank)
+        other = Trainer(small(), epochs=2)
+        other.world = 2
+        other.load_state_dict(state)
+        assert torch.equal(other.meters, 2 * own * (rank == 0))
+    seen = []
+    trainer.net[1].running_threshold.zero_()
+    trainer.net.register_forward_hook(lambda net, *_: seen.extend(net[1].running_threshold))
+    trainer.evaluate([(x, y)])
+    assert seen == [3, 3], "evaluation begins with rank 0's"
+    assert trainer.end_epoch()["samples"] == 14
+
+
+def test_trainer_restores_the_scale():
+    trainer, other = (Trainer(small(), epochs=1, amp="fp16") for _ in range(2))
+    trainer.scaler.scale(torch.zeros(1))
+    trainer.scaler.update(8.0)
+    other.load_state_dict(trainer.state_dict())
+    assert other.scaler.get_scale() == 8
 
 
 def test_trainer_refuses_an_unknown_precision():

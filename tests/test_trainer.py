@@ -1,6 +1,7 @@
 """The trainer, by running train_cifar.py itself, shrunk with its own flags."""
 
 import dataclasses
+import itertools
 import json
 import math
 import os
@@ -8,6 +9,7 @@ import pathlib
 import pickle
 import resource
 import shlex
+import shutil
 import signal
 import statistics
 import subprocess
@@ -21,7 +23,7 @@ import numpy as np
 import pytest
 import torch
 import torchvision
-from conftest import FOLDER, assert_same_run, cifar_files, finish, grey_pictures, load
+from conftest import FOLDER, assert_same, assert_same_run, cifar_files, finish, grey_pictures, load
 from conftest import refused, run, table, torchrun
 from torch import nn
 from torchvision.transforms import functional as TF
@@ -153,6 +155,9 @@ def test_save_every_saves_within_the_epoch_and_a_crash_loses_no_more(tmp_path, m
     assert (checkpoint["epoch"], checkpoint["steps"]) == (1, 3)
     run("--resume", tmp_path / "cut", base=[])
     assert_same_run(tmp_path / "whole", tmp_path / "cut")
+    rows = table(tmp_path / "cut" / "log.csv")
+    images = [float(row["images_per_s"]) * float(row["seconds"]) for row in rows]
+    assert images == pytest.approx([40, 10, 40]), "the rate is of this process's steps"
 
 
 def test_a_checkpoint_is_whole_or_not_there(tmp_path, monkeypatch, capsys):
@@ -363,6 +368,15 @@ def test_after_an_exception_nothing_is_switched_on(tmp_path, monkeypatch):
     assert handlers == [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)]
 
 
+def test_resume_of_a_file_in_this_folder_writes_here(tmp_path, monkeypatch):
+    run("--out", tmp_path / "run", "--stop-after", 1)
+    listing = sorted(path.name for path in (tmp_path / "run").iterdir())
+    monkeypatch.chdir(tmp_path / "run")
+    run("--resume", "last.pt", "--stop-after", 2, base=[])
+    assert [row["epoch"] for row in table(tmp_path / "run" / "log.csv")] == ["1", "2"]
+    assert sorted(path.name for path in (tmp_path / "run").iterdir()) == listing
+
+
 def test_resume_refuses_other_data(tmp_path, capsys, folder):
     run(
         "--dataset",
@@ -474,6 +488,41 @@ def test_log_csv_is_what_happened(noisy, watch, fetched, tmp_path):
     assert len({row["loss"] for row in rows}) == 2 and set(row) == {*expected, *MEASURED}
 
 
+def test_a_terminal_sees_how_far_the_run_is(tmp_path, capsys, monkeypatch):
+    """Where each step of ten pictures takes ten seconds."""
+    monkeypatch.setattr(dsatgo.time, "perf_counter", partial(next, itertools.count(0.0, 10)))
+    monkeypatch.setattr(sys.stdout, "isatty", lambda: True)
+    run("--out", tmp_path / "run", "--epochs", 2)
+    lines = capsys.readouterr().out.replace("\n", "\r").split("\r")
+    shown = [line.split() for line in lines if " step " in line]
+    places = [("epoch", f"{i + 1}/2", "step", f"{j + 1}/4") for i in range(2) for j in range(4)]
+    assert [tuple(words[:4]) for words in shown] == places
+    left = ["0:01:10", "0:01:00", "0:00:50", "0:00:40", "0:00:30", "0:00:20", "0:00:10", "0:00:00"]
+    assert [(*words[-4:-2], *words[-2:]) for words in shown] == [
+        ("1", "images/s", "left", time) for time in left
+    ]
+    for row, words in zip(table(tmp_path / "run" / "log.csv"), (shown[3], shown[7]), strict=True):
+        so_far = ["loss", f"{float(row['loss']):.4f}", "acc", f"{float(row['train_accuracy']):.2%}"]
+        assert words[4:8] == so_far, "the last step's is the epoch's"
+
+
+@pytest.mark.skipif(not shutil.which("git"), reason="needs git")
+def test_config_names_the_commit_of_the_program_not_of_the_folder_it_is_run_in(
+    tmp_path, monkeypatch
+):
+    def commit(folder):
+        command = ["git", "-C", folder, "rev-parse", "HEAD"]
+        return subprocess.run(command, capture_output=True, text=True).stdout.strip() or None
+
+    git = ["git", "-C", tmp_path, "-c", "user.name=a", "-c", "user.email=a"]
+    subprocess.run([*git, "init", "-q"], check=True)
+    subprocess.run([*git, "commit", "-q", "--allow-empty", "-m", "of another project"], check=True)
+    monkeypatch.chdir(tmp_path)
+    run("--out", "run", "--stop-after", 1)
+    named = json.loads((tmp_path / "run" / "config.json").read_text())["git"]
+    assert named == commit(pathlib.Path(dsatgo.__file__).parent) != commit(tmp_path)
+
+
 MEASURED = ["images_per_s", "seconds", "peak_memory_mb"]
 
 
@@ -515,29 +564,29 @@ def test_layers_csv_is_what_the_probe_sees_on_the_test_set(watch, tmp_path):
 
 
 def test_best_is_the_best_over_epochs(tmp_path, fetched, capsys):
-    """In the third of four epochs every test picture is classified right, in the others none is."""
+    """In the third and fourth of five epochs every test picture is classified right, else none is."""
     states = []
 
     def forged(module, inputs, logits):
         if "classes" in dict(module.named_children()) and not module.training:
             states.append({k: v.clone() for k, v in module.state_dict().items()})
-            label = fetched[-1][2] if len(states) in (5, 6) else fetched[-1][2] + 1
+            label = fetched[-1][2] if len(states) in (5, 6, 7, 8) else fetched[-1][2] + 1
             return nn.functional.one_hot(label % 10, 10).float().expand(2, -1, -1)
 
     handle = nn.modules.module.register_module_forward_hook(forged)
     try:
-        run("--out", tmp_path, "--epochs", 4)
+        run("--out", tmp_path, "--epochs", 5)
     finally:
         handle.remove()
     accuracies = [float(row["test_accuracy"]) for row in table(tmp_path / "log.csv")]
-    assert accuracies == [0, 0, 1, 0]
+    assert accuracies == [0, 0, 1, 1, 0]
     best, last = load(tmp_path / "best.pt"), load(tmp_path / "last.pt")
-    assert (best["epoch"], last["epoch"]) == (3, 4)
+    assert (best["epoch"], last["epoch"]) == (3, 5), "the first of equals"
     assert last["best"] == best["best"] == dict(accuracy=1.0, epoch=3)
-    for checkpoint, state in ((best, states[4]), (last, states[7])):
+    for checkpoint, state in ((best, states[4]), (last, states[9])):
         assert all(torch.equal(value, state[name]) for name, value in checkpoint["model"].items())
     line = capsys.readouterr().out.splitlines()[-1]
-    assert "test accuracy 0.00% after epoch 4" in line and "100.00%, epoch 3" in line
+    assert "test accuracy 0.00% after epoch 5" in line and "100.00%, epoch 3" in line
 
 
 @pytest.mark.slow
@@ -567,6 +616,8 @@ def test_the_demos_four_networks_and_its_table(watch, capsys, tmp_path):
         mine = [call for call in ours if is_of(call.net, checkpoint)][:2]
         pictures = torch.cat([call.x for call in mine])
         assert len(pictures) == 40
+        counted = [call for call in ours if is_of(call.net, checkpoint)][-1].x  # by `energy`
+        assert_same(sorted(counted.tolist()), sorted(pictures.tolist()), "as they are tested")
         with torch.no_grad(), dsatgo.probe(net) as figures:
             logits = [net(call.x) for call in mine]
         assert all(torch.allclose(a, call.logits, atol=1e-5) for a, call in zip(logits, mine)), (
@@ -729,23 +780,35 @@ def test_a_folder_arrives_scaled_cropped_and_with_its_labels(tmp_path, fetched, 
     assert len(inverted) == 20
 
 
-@pytest.mark.parametrize("name", ["folder", "imagenet"])
-def test_pictures_left_out_do_not_shift_the_labels(tmp_path, fetched, inverted, name):
+@pytest.mark.parametrize("dataset", ["folder", "imagenet"])
+def test_what_is_left_out_does_not_shift_labels(dataset, tmp_path, fetched, inverted):
     data = grey_pictures(tmp_path)
-    for i in (0, 6, 7):
-        (data / "train" / "ab"[i % 2] / f"{i}.png").write_text("this is no picture")
-    more = ["--dataset", name, "--data", data, "--skip-bad", "--epochs", 1, "--image-size", 32]
-    more += ["--arch", "vggsnn", "--channels", 1, "--workers", 0, "--device", "cpu", "--T", 1]
-    run(*more, "--batch-size", 17, "--out", tmp_path / "run", base=[])
+    for part in ("train", "test"):
+        (data / part / "a" / "0.png").write_text("this is no picture")
+    more = ["--dataset", dataset, "--data", data, "--image-size", 32, "--workers", 0, "--skip-bad"]
+    run(*more, "--out", tmp_path / "run", base=FOLDER)
     facts = load(tmp_path / "run" / "last.pt")["facts"]
     mean, std = (torch.tensor(facts[key])[:, None, None] for key in ("mean", "std"))
-    trained = [
-        (255 - int(((x * std + mean) * 255).round()[0, 16, 16]), label)
-        for key, batch, y in fetched
-        if key[1] == 0
-        for x, label in zip(batch, y.tolist())
-    ]
-    assert sorted(trained) == [(10 * i, i % 2) for i in range(20) if i not in (0, 6, 7)]
+    greys = {True: [], False: []}
+    for (_, epoch, _), x, y in fetched:
+        pixels = ((x * std + mean) * 255).round()[:, 0, 16, 16].int().tolist()
+        greys[epoch is None] += list(zip(pixels, y.tolist()))
+    assert sorted(greys[True]) == [(10 * i + 1, i % 2) for i in range(1, 20)]
+    trained = [(255 - grey, label) for grey, label in greys[False]]
+    assert len(trained) == 10 and all(grey // 10 % 2 == label for grey, label in trained)
+
+
+def test_a_preset_is_not_put_over_what_the_checkpoint_says(tmp_path, fetched):
+    data = grey_pictures(tmp_path)
+    more = ["--dataset", "imagenet", "--data", data, "--image-size", 32, "--T", 1, "--workers", 0]
+    run(*more, "--out", tmp_path / "run", "--epochs", 2, "--stop-after", 1, base=FOLDER)
+    fetched.clear()
+    run("--eval", tmp_path / "run", "--dataset", "imagenet", base=[])
+    run("--resume", tmp_path / "run", "--dataset", "imagenet", base=[])
+    assert {x.shape[2:] for _, x, _ in fetched} == {(32, 32)}
+    config = load(tmp_path / "run" / "last.pt")["config"]
+    asked = dict(arch="vggsnn", T=1, batch_size=10, image_size=32, workers=0)
+    assert asked.items() <= config.items()
 
 
 def test_imagenet_arrives_as_its_recipe_says(tmp_path, fetched, inverted, watch):
@@ -867,6 +930,14 @@ def test_drawn_pictures_are_not_for_a_linear_classifier():
     assert torch.equal(draw_shapes(5, 1)[0], draw_shapes(5, 1)[0])
 
 
+def test_no_drawn_picture_is_in_both_sets():
+    train, test = train_cifar.load(
+        train_cifar.Settings(dataset="shapes", limit_train=20, limit_test=20)
+    )
+    pictures = [x.numpy().tobytes() for part in (train, test) for x in part.images]
+    assert len(set(pictures)) == 40
+
+
 def test_drawn_shapes_differ_by_class_and_lie_anywhere():
     """Where a picture differs from the ground at its border: how much of it, and around where."""
     images, labels = draw_shapes(400, "c")
@@ -905,6 +976,9 @@ def test_folder(folder, tmp_path, capsys):
     run("--dataset", "folder", "--data", folder, "--out", tmp_path / "run", base=FOLDER)
     assert load(tmp_path / "run" / "last.pt")["facts"]["classes"] == ["câdre é", "disc", "ring"]
     (folder / "test").rename(folder / "val")
+    run("--eval", tmp_path / "run", base=[])
+    (folder / "test").mkdir()  # as ImageNet's, which has no labels
+    shutil.copy(next((folder / "val" / "disc").iterdir()), folder / "test")
     run("--eval", tmp_path / "run", base=[])
     (folder / "train").rename(folder / "gone")  # its normalisation is in the checkpoint
     run("--eval", tmp_path / "run", base=[])
@@ -1037,11 +1111,22 @@ def test_without_a_download_one_helpful_line(capsys, tmp_path, monkeypatch):
 # Several processes
 
 
+SEEN = """
+def seen(module, inputs, logits):
+    if "classes" in dict(module.named_children()) and not module.training:
+        torch.save(dict(module.named_buffers()), f"{sys.argv[-1]}/{os.environ['RANK']}.pt")
+torch.nn.modules.module.register_module_forward_hook(seen)
+train_cifar.main(sys.argv[1:])
+"""
+
+
 @pytest.mark.slow
 def test_two_processes(tmp_path):
-    more = ["--out", tmp_path / "run", "--limit-test", 15, "--stop-after", 2]
-    code, out, err = finish(torchrun(2, *more, folder=tmp_path))
+    more = ["--limit-test", 15, "--stop-after", 2, "--out", tmp_path / "run"]
+    code, out, err = finish(torchrun(2, *more, code=SEEN, folder=tmp_path))
     assert code == 0, err
+    tested = [load(tmp_path / "run" / f"{rank}.pt") for rank in (0, 1)]
+    assert_same(*tested, "running values of the networks that were tested")
     rows = table(tmp_path / "run" / "log.csv")
     assert len(rows) == 2 and out.count("epoch 1/3") == 1, "rank 0 alone writes"
     hits = float(rows[1]["test_accuracy"]) * 15
@@ -1064,8 +1149,8 @@ train_cifar.main(sys.argv[1:])
 @pytest.mark.slow
 def test_two_processes_end_at_the_same_step_when_one_is_told_to_and_resume(tmp_path):
     """The signal reaches rank 1 alone. With one sample each a step, what the ranks do is what one process would, but for rounding."""
-    process = torchrun(2, "--out", tmp_path / "run", "--sync-stats", code=TOLD, folder=tmp_path)
-    _, out, err = finish(process)
+    more = ["--out", tmp_path / "run", "--sync-stats", "--save-every", 3]
+    _, out, err = finish(torchrun(2, *more, code=TOLD, folder=tmp_path))
     assert "stopped in epoch 2, step 1" in out, err
     checkpoint = load(tmp_path / "run" / "last.pt")
     assert (checkpoint["epoch"], checkpoint["steps"]) == (1, 1) and checkpoint["meters"][2] == 10, (
@@ -1073,7 +1158,30 @@ def test_two_processes_end_at_the_same_step_when_one_is_told_to_and_resume(tmp_p
     )
     code, _, err = finish(torchrun(2, "--resume", tmp_path / "run", folder=tmp_path))
     assert code == 0, err
-    assert [row["epoch"] for row in table(tmp_path / "run" / "log.csv")] == ["1", "2", "3"]
+    more = ["--out", tmp_path / "whole", "--sync-stats"]
+    code, _, err = finish(torchrun(2, *more, folder=tmp_path))
+    assert code == 0, err
+    assert_same_run(tmp_path / "whole", tmp_path / "run")
+
+
+BOTH = """
+before = train_cifar.Pictures.__getitem__
+def told(self, key):
+    os.kill(os.getpid(), signal.SIGTERM if os.environ["RANK"] == "1" else signal.SIGINT)
+    return before(self, key)
+train_cifar.Pictures.__getitem__ = told
+try:
+    train_cifar.main(sys.argv[1:])
+except SystemExit as stop:
+    print(f"left with {stop.code}")
+"""
+
+
+@pytest.mark.slow
+def test_two_processes_that_are_told_to_end_by_two_signals_exit_alike(tmp_path):
+    process = torchrun(2, "--out", tmp_path / "run", code=BOTH, folder=tmp_path)
+    code, out, err = finish(process)
+    assert code == 0 and out.count("left with 143") == 2, out + err
 
 
 def test_evaluation_sees_every_sample_once_in_one_random_order():
@@ -1092,10 +1200,29 @@ def test_evaluation_sees_every_sample_once_in_one_random_order():
             self.asked.append(indices)
             return torch.zeros(len(indices), 3, 8, 8), indices // 10
 
-    config, data = train_cifar.Settings(batch_size=10), [Sorted(), Sorted()]
+    data = [Sorted(), Sorted()]
     net = dsatgo.resnet18(4, 1, 3, 1, neuron=partial(dsatgo.LIF, threshold="fixed", width="fixed"))
-    for one in data:
+    for seed, one in enumerate(data):
+        config = train_cifar.Settings(batch_size=10, seed=seed)
         train_cifar.evaluate(config, dsatgo.Trainer(net, 1), one)
     first, second = (torch.cat(one.asked) for one in data)
     assert torch.equal(first, second) and torch.equal(first.sort().values, torch.arange(40))
     assert all(len(batch.div(10, rounding_mode="floor").unique()) > 1 for batch in data[0].asked)
+
+
+@pytest.mark.parametrize("more, batches", [({}, 10), (dict(probed=3), 3), (dict(probed=99), 12)])
+def test_layers_are_those_of_the_first_batches(more, batches):
+    images, labels = draw_shapes(24, 0, 16)
+    data = Pictures(images, labels, dict(mean=[0.5] * 3, std=[0.2] * 3), None)
+    net = dsatgo.resnet18(10, 2, 3, 2, neuron=partial(dsatgo.LIF, threshold="fixed", width="fixed"))
+    inputs = []
+    handle = net.register_forward_hook(lambda module, x, logits: inputs.append(x[0]))
+    config = train_cifar.Settings(batch_size=2)
+    seen = dsatgo.evaluate(config, net, data, lambda logits, y: logits.sum(), **more)["layers"]
+    handle.remove()
+    with torch.no_grad(), dsatgo.probe(net.eval()) as figures:
+        for x in inputs[:batches]:
+            net(x)
+    assert len(inputs) == 12 and seen.keys() == figures.keys()
+    for layer in seen:
+        assert_same(dict(seen[layer]), dict(figures[layer]), layer)
