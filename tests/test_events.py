@@ -1333,6 +1333,49 @@ def test_simulate_keeps_parts_and_limits(tmp_path, counts, limits, expected):
     assert len(list((tmp_path / "dvs").rglob("*.aedat"))) == sum(expected.values())
 
 
+def without_camera(monkeypatch):
+    """In the simulated camera's place: a recording of a few events for each picture. -> the
+    folders it was asked to fill, and how many pictures with."""
+    asked = []
+
+    def simulate(pictures, folder):
+        asked.append((folder, len(pictures)))
+        for i, (_, label) in enumerate(pictures):
+            saved(folder / label, written(drawn(LEAST, i)), f"{label}_{i}.aedat")
+
+    monkeypatch.setattr(train_dvs, "simulate", simulate)
+    return asked
+
+
+@pytest.mark.parametrize(
+    "counts, limits, expected",
+    [
+        ({"train": 4, "test": 3}, (5, 4), {"train": 5, "test": 4}),
+        ({"train": 2, "test": 1}, (None, None), {"train": 4, "test": 2}),
+        ({"": 5}, (6, 3), {".": 9}),
+        ({"": 5}, (8, None), {".": 8}),
+        ({"": 5}, (None, 3), {".": 10}),
+    ],
+)
+def test_a_run_simulates_parts_up_to_the_limits(tmp_path, monkeypatch, counts, limits, expected):
+    asked = without_camera(monkeypatch)
+    pictures(tmp_path / "pictures", counts)
+    folders = dict(data=str(tmp_path / "dvs"), simulate=str(tmp_path / "pictures"))
+    train_dvs.simulated(train_dvs.Settings(**folders, limit_train=limits[0], limit_test=limits[1]))
+    assert asked == [(tmp_path / "dvs" / part, n) for part, n in expected.items()]
+
+
+def test_a_run_simulates_once_and_not_again_on_resuming(tmp_path, monkeypatch):
+    asked = without_camera(monkeypatch)
+    pictures(tmp_path / "pictures", {"": 5})
+    arguments = ["--dataset", "folder", "--data", tmp_path / "dvs", "--out", tmp_path / "run"]
+    arguments += ["--simulate", tmp_path / "pictures", "--batch-size", 2]
+    run(*arguments, "--epochs", 2, "--stop-after", 1)
+    assert asked == [(tmp_path / "dvs", 10)]
+    run("--resume", tmp_path / "run", base=[])
+    assert len(asked) == 1 and len(table(tmp_path / "run" / "log.csv")) == 2
+
+
 # ---- the demo ----
 def label_of(gradient, logits):
     """Which of the labels TET's gradient at one sample's logits is of, with its own defaults; None if none."""
@@ -1403,6 +1446,21 @@ def test_the_demo_trains_two_rules_at_two_scales_on_simulated_recordings(tmp_pat
     tested = [call.x.shape[1] for call in watch.calls if not call.training]
     assert set(tested) == {10}
     assert len(list(tmp_path.glob("*/log.csv"))) == 4
+
+
+def test_the_demo_compares_on_frames_of_its_own_with_tet(tmp_path, monkeypatch):
+    asked = without_camera(monkeypatch)
+    calls = []
+    monkeypatch.setattr(train_dvs, "compare", lambda *given_: calls.append(given_))
+    run("--demo", "--limit-train", 20, "--limit-test", 10, "--out", tmp_path, base=[])
+    assert [(folder.name, n) for folder, n in asked] == [("train", 20), ("test", 10)]
+    ((config, train, test, loss),) = calls
+    assert train.frames.shape == (20, 6, 2, 32, 32) and test.frames.shape == (10, 6, 2, 32, 32)
+    assert (config.T, config.size) == (6, 32)
+    logits = torch.randn(6, 5, 10)
+    labels = torch.arange(5)
+    expected = reference_numpy.tet_forward(logits.double().numpy(), labels.numpy(), 1.0, 1e-3, 0.0)
+    assert float(loss(logits, labels)) == pytest.approx(expected[0], rel=1e-5)
 
 
 # ---- every setting has a test ----
