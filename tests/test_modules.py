@@ -154,6 +154,22 @@ def test_the_output_may_be_changed_in_place():
     assert torch.equal(*gradients) and gradients[0].abs().sum() > 0
 
 
+def test_only_the_spikes_have_a_gradient():
+    """A running threshold with one would hold on to the graphs of all batches."""
+    layer = LIF(2, threshold="learned")
+    other = LIF(2)
+    current = torch.randn(2, 8, 5, requires_grad=True)
+    for neuron in (layer, other):
+        seen = []
+        neuron.watch = lambda batch, u, s, theta, fire, k, floor, seen=seen: seen.extend(
+            x.requires_grad for x in (u, s, theta, fire, k)
+        )
+        for _ in range(2):
+            neuron(current).sum().backward()
+        assert seen == 2 * [False, True, False, False, False]
+        assert not neuron.running_threshold.requires_grad
+
+
 def small(T=2):
     return nn.Sequential(nn.Linear(6, 9), LIF(T), nn.Linear(9, 4, bias=False))
 
@@ -396,6 +412,8 @@ def test_a_trainer_restored_goes_on_as_if_nothing_had_happened(amp):
     assert state["steps"] == 3 and state["meters"][2] == 12
     other = made()
     torch.manual_seed(5)
+    other.load_state_dict(state | dict(epoch=1))
+    assert (other.epoch, other.steps) == (1, 3)
     other.load_state_dict(state)
     assert torch.equal(torch.get_rng_state(), state["rng"])
     for batch in batches[3:]:
