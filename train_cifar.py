@@ -391,6 +391,15 @@ def start(config):
         raise ValueError(f"--device {name}: {str(error).splitlines()[0]}") from error
 
 
+def once(config, work):
+    """Under torchrun the first process does it, and the others wait."""
+    rank, world, _ = start(config)
+    if rank == 0:
+        work()
+    if world > 1:
+        torch.distributed.barrier()
+
+
 @contextlib.contextmanager
 def compiled(config, device):
     """Neurons compiled as asked for, and at the end as the caller had them."""

@@ -36,6 +36,7 @@ from train_cifar import (
     compare,
     draw_shapes,
     fit,
+    once,
     one_line_errors,
     open_picture,
     parse,
@@ -422,7 +423,7 @@ def load(config):
     root = pathlib.Path(config.data)
     cifar10dvs = config.dataset == "cifar10dvs"
     if cifar10dvs and config.download:
-        download(root)
+        once(config, functools.partial(download, root))
     if (root / "train").is_dir():
         parts = [recordings(root / name) for name in ("train", "test")]
     else:
@@ -587,7 +588,7 @@ def main(argv=None):
                 compare(config, *load(config), loss)
                 return
             if config.simulate and not checkpoint:
-                simulated(config)
+                once(config, functools.partial(simulated, config))
             train, test = load(config)
             result = fit(config, train, test, loss, checkpoint)
             if config.plot and os.environ.get("RANK", "0") == "0":
