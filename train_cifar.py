@@ -561,9 +561,10 @@ class Run:
                 goes_on = f"python {sys.argv[0]} --resume {shlex.quote(str(self.out))}"
                 self.say("" if config.demo else f"; to go on: {goes_on}")
                 sys.exit(128 + stop)
-            if time.perf_counter() - shown > 0.5 and self.rank == 0 and sys.stdout.isatty():
-                shown = time.perf_counter()
-                self.progress(parts, (trainer.steps - skipped) / (shown - begin))
+            now = time.perf_counter()
+            if self.rank == 0 and sys.stdout.isatty() and now - shown > 0.5:
+                shown = now
+                self.progress(parts, (trainer.steps - skipped) / (now - begin))
         seconds = time.perf_counter() - begin
         return seconds, (len(parts) - skipped) * min(config.batch_size, len(train))
 

@@ -291,10 +291,10 @@ def members(path):
     """The recordings in a zip archive."""
     try:
         with zipfile.ZipFile(path) as archive:
-            names = [pathlib.PurePosixPath(name) for name in archive.namelist()]
+            names = [name for name in archive.namelist() if name.endswith(".aedat")]
     except zipfile.BadZipFile as error:
         raise ValueError(f"{path}: {error}") from error
-    return [Item(str(path), str(n), n.parent.name) for n in names if n.suffix == ".aedat"]
+    return [Item(str(path), name, pathlib.PurePosixPath(name).parent.name) for name in names]
 
 
 def number(item):
@@ -308,7 +308,7 @@ def number(item):
 def split_by(items, split):
     """-> training items, test items: a tenth of each class, by the number in the file name."""
     kind, _, seed = split.partition(":")
-    if kind not in ("tet", "tebn", "random") or (kind == "random") != seed.isdigit():
+    if split not in ("tet", "tebn") and not (kind == "random" and seed.isdigit()):
         raise ValueError(f"--split {split}: must be tet, tebn or random:SEED")
     train = []
     test = []
@@ -365,8 +365,8 @@ def cached_frames(config, items, transposed):
     folder.mkdir(parents=True, exist_ok=True)
     how = How(config.T, config.size, config.by, config.orientation, transposed)
     stats = {item.file: os.stat(item.file) for item in items}
-    files = sorted((name, stat.st_size, stat.st_mtime_ns) for name, stat in stats.items())
-    identity = repr((2, tuple(how), [tuple(item) for item in items], files, config.skip_bad))
+    files = sorted((name, (stat.st_size, stat.st_mtime_ns)) for name, stat in stats.items())
+    identity = repr((1, tuple(how), [tuple(item) for item in items], files, config.skip_bad))
     key = hashlib.sha256(identity.encode()).hexdigest()[:16]
     path = folder / f"{key}.u8"
     about = folder / f"{key}.json"
@@ -413,9 +413,12 @@ def counter(what, i, n):
 
 
 def download(root):
-    for name, (number, md5) in FIGSHARE.items():
-        url = f"https://ndownloader.figshare.com/files/{number}"
-        torchvision.datasets.utils.download_url(url, root, f"{name}.zip", md5)
+    root.mkdir(parents=True, exist_ok=True)
+    with open(root / "lock", "a") as lock:  # under torchrun one downloads, the others wait
+        fcntl.lockf(lock, fcntl.LOCK_EX)
+        for name, (number, md5) in FIGSHARE.items():
+            url = f"https://ndownloader.figshare.com/files/{number}"
+            torchvision.datasets.utils.download_url(url, root, f"{name}.zip", md5)
 
 
 def load(config):
@@ -423,7 +426,7 @@ def load(config):
     root = pathlib.Path(config.data)
     cifar10dvs = config.dataset == "cifar10dvs"
     if cifar10dvs and config.download:
-        once(config, functools.partial(download, root))
+        download(root)
     if (root / "train").is_dir():
         parts = [recordings(root / name) for name in ("train", "test")]
     else:
@@ -541,7 +544,9 @@ def simulated(config):
     source = pathlib.Path(config.simulate)
     root = pathlib.Path(config.data)
     if root.is_dir() and any(root.iterdir()):
-        raise ValueError(f"--data {root} is not empty: --simulate writes into a new folder")
+        raise ValueError(
+            f"--data {root} is not empty: --simulate writes recordings to a new folder"
+        )
     parts = [(".", config.limit_train and config.limit_train + (config.limit_test or 0))]
     if (source / "train").is_dir():
         parts = [("train", config.limit_train), ("test", config.limit_test)]

@@ -310,7 +310,7 @@ def test_random_splits_draw_a_tenth_of_each_class_by_the_seed():
     assert not set(splits[0][1]) <= set(splits[2][1])
 
 
-@pytest.mark.parametrize("split", ["random", "random:x", "last", "tet:1", ""])
+@pytest.mark.parametrize("split", ["random", "random:x", "last", "tet:1", "tet:x", "tebn:", ""])
 def test_unknown_splits_are_refused(split):
     with pytest.raises(ValueError, match="--split"):
         train_dvs.split_by(items(), split)

@@ -490,7 +490,7 @@ def test_log_csv_is_what_happened(noisy, watch, fetched, tmp_path):
 
 def test_a_terminal_sees_how_far_the_run_is(tmp_path, capsys, monkeypatch):
     """Where each step of ten pictures takes ten seconds."""
-    monkeypatch.setattr(dsatgo.time, "perf_counter", partial(next, itertools.count(0.0, 10)))
+    monkeypatch.setattr(train_cifar.time, "perf_counter", partial(next, itertools.count(0.0, 10)))
     monkeypatch.setattr(sys.stdout, "isatty", lambda: True)
     run("--out", tmp_path / "run", "--epochs", 2)
     lines = capsys.readouterr().out.replace("\n", "\r").split("\r")
@@ -1210,18 +1210,17 @@ def test_evaluation_sees_every_sample_once_in_one_random_order():
     assert all(len(batch.div(10, rounding_mode="floor").unique()) > 1 for batch in data[0].asked)
 
 
-@pytest.mark.parametrize("more, batches", [({}, 10), (dict(probed=3), 3), (dict(probed=99), 12)])
-def test_layers_are_those_of_the_first_batches(more, batches):
+def test_layers_are_those_of_the_first_ten_batches():
     images, labels = draw_shapes(24, 0, 16)
     data = Pictures(images, labels, dict(mean=[0.5] * 3, std=[0.2] * 3), None)
     net = dsatgo.resnet18(10, 2, 3, 2, neuron=partial(dsatgo.LIF, threshold="fixed", width="fixed"))
     inputs = []
     handle = net.register_forward_hook(lambda module, x, logits: inputs.append(x[0]))
     config = train_cifar.Settings(batch_size=2)
-    seen = dsatgo.evaluate(config, net, data, lambda logits, y: logits.sum(), **more)["layers"]
+    seen = train_cifar.evaluate(config, dsatgo.Trainer(net, 1), data)["layers"]
     handle.remove()
     with torch.no_grad(), dsatgo.probe(net.eval()) as figures:
-        for x in inputs[:batches]:
+        for x in inputs[:10]:
             net(x)
     assert len(inputs) == 12 and seen.keys() == figures.keys()
     for layer in seen:
