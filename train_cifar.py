@@ -558,7 +558,7 @@ class Run:
                 self.save()
             if stop:
                 self.say(f"\nstopped in epoch {trainer.epoch + 1}, step {trainer.steps}", end="")
-                goes_on = f"python {sys.argv[0]} --resume {shlex.quote(str(self.out))}"
+                goes_on = shlex.join(["python", sys.argv[0], "--resume", str(self.out)])
                 self.say("" if config.demo else f"; to go on: {goes_on}")
                 sys.exit(128 + stop)
             now = time.perf_counter()
@@ -625,10 +625,13 @@ def layer_rows(net, epoch, layers):
     of the batch norm before it."""
     rows = []
     for name, seen in layers.items():
+        lif = net.get_submodule(name)
         layer = net.get_submodule(name.rpartition(".")[0])
-        gamma = layer.current[1].weight.mean().item()
-        tau = torch.sigmoid(layer.neuron.w).item()
-        for t in range(layer.neuron.T):
+        gamma = math.nan  # of a network of one's own
+        if isinstance(layer, dsatgo.Layer):
+            gamma = layer.current[1].weight.mean().item()
+        tau = torch.sigmoid(lif.w).item()
+        for t in range(lif.T):
             row = dict(epoch=epoch, layer=name, timestep=t + 1)
             row |= {figure: value[t].item() for figure, value in seen.items()}
             rows.append(row | dict(tau=tau, gamma=gamma))

@@ -563,6 +563,17 @@ def test_layers_csv_is_what_the_probe_sees_on_the_test_set(watch, tmp_path):
     assert len({row["u_std"] for row in rows}) > 16, "the epochs differ"
 
 
+def test_layers_of_a_network_of_ones_own_have_rows_too():
+    net = nn.Sequential(nn.Linear(6, 9), dsatgo.LIF(3, tau=0.3))
+    with dsatgo.probe(net) as figures:
+        net(torch.randn(3, 5, 6))
+    rows = train_cifar.layer_rows(net, 2, figures)
+    assert [(row["epoch"], row["layer"], row["timestep"]) for row in rows] == [
+        (2, "1", t) for t in (1, 2, 3)
+    ]
+    assert rows[0]["tau"] == pytest.approx(0.3) and math.isnan(rows[0]["gamma"])
+
+
 def test_best_is_the_best_over_epochs(tmp_path, fetched, capsys):
     """In the third and fourth of five epochs every test picture is classified right, else none is."""
     states = []
