@@ -70,6 +70,11 @@ def test_reset_parameters_puts_all_to_the_start(threshold, width):
         layer.a += 1
     layer.reset_parameters()
     assert all(torch.equal(value, start[name]) for name, value in layer.state_dict().items())
+    if layer.adaptive:
+        for _ in range(2):
+            layer.reset_parameters()
+            with pytest.warns(UserWarning, match="never updated"):
+                layer.eval()(torch.randn(3, 4, 5))
     assert torch.sigmoid(layer.w).item() == pytest.approx(0.3)
 
 

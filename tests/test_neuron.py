@@ -170,6 +170,17 @@ def test_the_potential_is_rounded_to_the_inputs_dtype_and_all_else_is_wider(
 
 
 # ---- by hand ----
+def test_a_tie_fires_and_resets_in_the_backward_pass_too():
+    """U(1) = 1 fires, U(2) = 0.75. For L = S(2): dL/dU(2) = 1, and dL/dU(1) = -tau U(1) = -0.5, with
+    nothing by way of the potential, which was reset."""
+    layer = LIF(2, tau=0.5, threshold="fixed", width="fixed")
+    current = torch.tensor([[[1.0]], [[0.75]]], requires_grad=True)
+    spikes = layer(current)
+    assert spikes.flatten().tolist() == [1, 0]
+    spikes[1].sum().backward()
+    assert current.grad.flatten().tolist() == [-0.5, 1]
+
+
 def test_a_trace_by_hand():
     """One neuron beside another, tau = 1/2, fixed threshold 1: potentials 1.5 (fires, resets), 0.5,
     0.25 + 0.75 = 1."""
