@@ -31,6 +31,11 @@ import train_dvs  # noqa: E402
 
 hypothesis.settings.register_profile("ci", derandomize=True, deadline=None, max_examples=50)
 hypothesis.settings.register_profile("long", deadline=None, max_examples=2000)
+hypothesis.settings.register_profile(  # a mutant need not be caught by the smallest example
+    "mutants",
+    hypothesis.settings.get_profile("ci"),
+    phases=[hypothesis.Phase.explicit, hypothesis.Phase.generate],
+)
 hypothesis.settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "ci"))
 
 ARMS = list(itertools.product(dsatgo.THRESHOLDS, dsatgo.WIDTHS))  # a new rule is in every test

@@ -25,7 +25,7 @@ import tempfile
 from mutants import MUTANTS
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
-SECONDS = 6  # a mutant takes this long on one core, on average
+SECONDS = 3  # a mutant takes this long on one core, on average
 LIMIT = 300  # seconds, for mutants that never end
 FORK = multiprocessing.get_context("forkserver")  # imports PyTorch once, not for every mutant
 
@@ -62,6 +62,7 @@ def check(folder, tests, log):
         os.dup2(file.fileno(), 2)
     os.chdir(folder)
     multiprocessing.set_start_method(None, force=True)  # the tests' own processes: as usual
+    os.environ["HYPOTHESIS_PROFILE"] = "mutants"
     import pytest
 
     files = [f"tests/{word}" if ".py" in word else word for word in shlex.split(tests)]
