@@ -1015,8 +1015,8 @@ def test_full_graph_compilation(training, backend):
 def test_compiled_neuron_agrees(threshold, width, dtype):
     layer = LIF(3, threshold=threshold, width=width)
     twin = copy.deepcopy(layer)
-    current = (torch.randn(3, 10, 700) + 0.3).to(dtype)
-    weight = torch.randn(3, 10, 700, dtype=dtype)
+    current = (torch.randn(3, 10, 7000) + 0.3).to(dtype)
+    weight = torch.randn(3, 10, 7000, dtype=dtype)
     results = []
     torch._dynamo.reset()
     before = graphs()
