@@ -153,14 +153,14 @@ def surrogate_width(theta, v_th=1.0, kappa=1.0):
 
 # ---- 3. Neuron -----------------------------------------------------------------------------------
 def theta_of(u, rule):
-    """The threshold of one timestep, by the layer's rule."""
+    """Eq. 5 of one timestep, by the layer's rule; other rules do not need u: LIF.thresholds."""
     known = rule.threshold in ("true", "fixed")  # "fixed" fires at v_th, but its width may follow
     require(known, "threshold", rule.threshold, f"one of {THRESHOLDS}")
     return adaptive_threshold(u, rule.f_c, rule.synced)
 
 
 def width_of(u, theta, rule):
-    """The width of one timestep, by the layer's rule."""
+    """Eq. 7 of one timestep, by the layer's rule; "std" is the released code's."""
     if rule.width == "threshold":
         return surrogate_width(theta, rule.v_th, rule.kappa)
     if rule.width == "std":
@@ -170,28 +170,27 @@ def width_of(u, theta, rule):
 
 
 def lif_forward(current, tau, given, rule):
-    """Eqs. 2 to 7, a layer's whole sequence: current [T, N] -> s, u [T, N], theta, fire, k [T].
-    given: thresholds [T] in Eq. 5's place, or None.  fire: theta, or v_th if that is fixed."""
+    """Eqs. 2, 3, 5, 7, a layer's whole sequence: current [T, N] -> s, u [T, N], theta, fire, k [T].
+    given: theta by LIF.thresholds, or None: Eq. 5 of each u. fire, where it fires: theta, v_th."""
     u = s = None  # at rest
     trace = []
     for t in range(len(current)):
         i = wide(current[t])
         u = torch.addcmul(i, tau * u, 1 - s) if t > 0 else i  # Eq. 2: I + tau U (1 - S)
         u = wide(u.to(current.dtype))  # as the backward pass will see it
-        theta = theta_of(u, rule) if given is None else given[t]  # Eq. 5, or Eq. 6's
+        theta = theta_of(u, rule) if given is None else given[t]  # Eq. 5, Eq. 6 in evaluation
         theta = theta.to(u.dtype).clamp(min=FLOOR * rule.v_th)  # a layer at rest must not fire
         fire = torch.full_like(theta, rule.v_th) if rule.threshold == "fixed" else theta
-        s = torch.addcmul(
-            (u >= fire).to(u.dtype), u, theta - theta
-        )  # Eq. 3, + 0 or NaN: no silent fault
+        zero = theta - theta  # NaN where theta is not finite: no fault is silent
+        s = torch.addcmul((u >= fire).to(u.dtype), u, zero)  # Eq. 3
         k = width_of(u, theta, rule)  # Eq. 7
         trace.append((s.to(current.dtype), u.to(current.dtype), theta, fire, k))
     return tuple(torch.stack(column) for column in zip(*trace))
 
 
 def lif_backward(ds, u, fire, k, tau, learned):
-    """Eqs. 9, 10: dL/dS [T, N] -> dL/dI [T, N], dL/dtau and, if learned, dL/dfire [T]; k is a
-    constant, the reset is not. The spikes are compared anew, on the same rounded potentials."""
+    """Eqs. 9, 10: dL/dS [T, N] -> dL/dI [T, N], dL/dtau and, if learned, dL/dfire [T]. theta and k
+    count as constants; through the reset 1 - S there is a gradient. S is compared anew."""
     T = len(u)
     du = leaked = None  # nothing comes after T
     dtau = torch.zeros_like(tau)
@@ -200,9 +199,9 @@ def lif_backward(ds, u, fire, k, tau, learned):
     for t in reversed(range(T)):
         ut = wide(u[t])
         kept = (ut < fire[t]).to(ut.dtype)  # 1 - S(t)
-        dst = wide(ds[t])
+        dst = wide(ds[t])  # Eq. 10's sum over the next layer, by autograd
         if t < T - 1:  # du still holds dL/dU(t+1)
-            dtau = dtau + (du * ut * kept).sum()  # dU(t+1)/dtau = U(t) (1 - S(t))
+            dtau = dtau + (du * ut * kept).sum()  # by Eq. 2: dU(t+1)/dtau = U (1 - S)
             leaked = tau * du
             dst = torch.addcmul(dst, leaked, ut, value=-1)  # Eq. 10: dU(t+1)/dS(t) = -tau U(t)
         du = dst * rectangle(ut, fire[t], k[t])  # Eq. 9, first term, with Eq. 4
@@ -235,7 +234,7 @@ class Sequence(torch.autograd.Function):
 
 
 class LIF(nn.Module):
-    """Leaky integrate-and-fire neurons, one layer of T timesteps: Eqs. 2-7 forward, 9-10 backward.
+    """Leaky integrate-and-fire neurons, a layer: Eqs. 2, 3, 5-7 forward, 4, 9, 10 backward.
     current [T, B, ...] -> spikes [T, B, ...] in the current's dtype; each call starts from rest.
 
     tau         initial leak in (0, 1); trained as sigmoid(w) unless learn_tau=False
@@ -248,12 +247,13 @@ class LIF(nn.Module):
 
     The paper's arms as (threshold, width): vanilla ("fixed", "fixed"); AT ("true", "fixed"); TGO
     ("fixed", "threshold"), which fires at v_th while the width follows the threshold that Eq. 5
-    would have set; AT+TGO, the default. All are plain attributes that act at the next call.
-    Training fires at the batch's threshold (of all processes' batches if `synced`), evaluation at
-    the buffer running_threshold [T], which has averaged `updates` batches. theta is floored at
-    v_th/1000: a silent layer stays silent. Equal potentials other than 0 are a tie, which rounding
-    decides. Spikes are NaN where theta or a potential is not finite. The output may be changed in
-    place. ValueError: an argument out of range; a current of the wrong T, empty or not floating."""
+    would have set; AT+TGO, the default. All but T and learn_tau are attributes that act when set,
+    "learned" if given here, tau by reset_parameters(). Training fires at the batch's threshold (of
+    all processes' batches if `synced` is set), evaluation at the buffer running_threshold [T] that
+    starts at v_th and has averaged `updates` batches. theta is floored at v_th/1000: a silent layer
+    stays silent. Equal u > 0 are a tie at f_c = 1, which rounding decides. Spikes are NaN where
+    theta or u is not finite. The output may be changed in place. ValueError: an argument out of
+    range; a current of the wrong T, empty or not floating."""
 
     synced = False
     watch = None  # what `probe` has called with what the layer did
@@ -304,7 +304,7 @@ class LIF(nn.Module):
 
     @property
     def adaptive(self):
-        """Whether Eq. 5 is computed. Vanilla needs no statistics at all."""
+        """Whether the layer has thresholds of Eq. 5, and so a moving average."""
         vanilla = self.threshold == "fixed" and self.width != "threshold"
         return not vanilla and self.threshold != "learned"
 
@@ -314,7 +314,7 @@ class LIF(nn.Module):
             return wide(self.a).exp().expand(self.T)
         if not self.adaptive:
             return torch.full_like(self.running_threshold, self.v_th)
-        if not self.training and self.momentum is not None:  # inference
+        if not self.training and self.momentum is not None:  # inference, Eq. 6
             if self._unlooked and not torch.compiler.is_compiling() and not self.updates.is_meta:
                 self._unlooked = False  # once after construction or loading: it waits for a device
                 if self.updates == 0:
@@ -336,9 +336,8 @@ class LIF(nn.Module):
         s, u, theta, fire, k = Sequence.apply(flat, tau, self.thresholds(tau), rule)
         if self.adaptive and self.training and self.momentum is not None and not in_backward():
             m, old, finite = self.momentum, self.running_threshold, theta.isfinite()
-            old.copy_(
-                torch.where(finite, m * theta + (1 - m) * old, old)
-            )  # Eq. 6, of what is finite
+            average = m * theta + (1 - m) * old  # Eq. 6
+            old.copy_(torch.where(finite, average, old))
             self.updates += finite.all()
         if self.watch is not None:
             self.watch(current.shape[1], u, s, theta, fire, k, FLOOR * self.v_th)
@@ -360,7 +359,7 @@ class LIF(nn.Module):
         return ", ".join(f"{name}={getattr(self, name)!r}" for name in names)
 
 
-# ==== To use the neuron in a file of your own, copy everything above this line ==================
+# ==== For the neuron alone, copy everything above this line. What follows knows this LIF only. ===
 
 
 # ---- 4. Networks, Tables 4 and 5 -----------------------------------------------------------------
