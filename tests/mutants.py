@@ -1326,6 +1326,13 @@ MUTANTS = [
             ("best.pt at every epoch", "if improved", "if True"),
             ("best.pt never", "if improved", "if False"),
             ("best.pt without its settings", "'best', 'config', 'facts')", "'best', 'facts')"),
+        ],
+    ),
+    (
+        "train_cifar.py",
+        "Run.save",
+        "test_settings.py -m 'not slow' -k 'save_every'",
+        [
             (
                 "last.pt of the epoch before",
                 "save(self.out / 'last.pt', state)",
@@ -1428,7 +1435,7 @@ MUTANTS = [
     (
         "train_cifar.py",
         "write_rows",
-        "test_trainer.py -m 'not slow' -k 'rows_of or resume_after'",
+        "test_trainer.py -m 'not slow' -k 'rows_of or writes'",
         [
             (
                 "rows of before are lost",

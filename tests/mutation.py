@@ -87,6 +87,8 @@ def caught_by(file, tests, text):
             return f"nothing within {LIMIT} s"
         output = log.read_text()
     failed = re.search(r"^(?:FAILED|ERROR) tests/(\S+)", output, re.M)
+    if process.exitcode < 0:
+        return f"signal {-process.exitcode}, which ended the tests"
     if process.exitcode not in (0, 1) or (process.exitcode == 1) != bool(failed):
         raise RuntimeError(f"pytest ended with {process.exitcode} for {tests}:\n{output[-3000:]}")
     return failed and failed.group(1)
