@@ -1,5 +1,6 @@
 """What `mutation.py` breaks: file, function, the tests that look at it, and a list of
-(what is broken, the code as `ast.unparse` prints it, what takes its place)."""
+(what is broken, the code as `ast.unparse` prints it, what takes its place, and the one test to run
+where that saves time)."""
 
 MUTANTS = [
     (
@@ -7,10 +8,25 @@ MUTANTS = [
         "rectangle",
         "test_neuron.py -m 'not slow'",
         [
-            ("open window", "<= width / 2", "< width / 2"),
-            ("surrogate of height 1", "(u.dtype) / width", "(u.dtype)"),
-            ("the width's dtype", "/ width).to(u.dtype)", "/ width)"),
-            ("one side of the window only", "(u - theta).abs()", "(u - theta)"),
+            ("open window", "<= width / 2", "< width / 2", "test_neuron.py::test_a_trace_by_hand"),
+            (
+                "surrogate of height 1",
+                "(u.dtype) / width",
+                "(u.dtype)",
+                "test_neuron.py::test_equals_plain_autograd[true-threshold-True]",
+            ),
+            (
+                "the width's dtype",
+                "/ width).to(u.dtype)",
+                "/ width)",
+                "test_neuron.py::test_surrogate_window_is_closed_and_one_over_width_high",
+            ),
+            (
+                "one side of the window only",
+                "(u - theta).abs()",
+                "(u - theta)",
+                "test_neuron.py::test_equals_plain_autograd[true-threshold-True]",
+            ),
         ],
     ),
     (
@@ -18,7 +34,12 @@ MUTANTS = [
         "wide",
         "test_neuron.py -m 'not slow'",
         [
-            ("float64 narrowed", "torch.promote_types(x.dtype, torch.float32)", "torch.float32"),
+            (
+                "float64 narrowed",
+                "torch.promote_types(x.dtype, torch.float32)",
+                "torch.float32",
+                "test_neuron.py::test_equals_plain_autograd[true-threshold-True]",
+            ),
         ],
     ),
     (
@@ -26,10 +47,25 @@ MUTANTS = [
         "mean_and_std",
         "test_neuron.py -m 'not slow'",
         [
-            ("gradient through theta", "wide(u.detach())", "wide(u)"),
-            ("statistics in half precision", "wide(u.detach())", "u.detach()"),
-            ("variance without its root", ".square()).sqrt()", ".square())"),
-            ("unbiased variance", "average((u - mean).square()).sqrt()", "u.std()"),
+            ("gradient through theta", "wide(u.detach())", "wide(u)", "test_neuron.py::test_eq5"),
+            (
+                "statistics in half precision",
+                "wide(u.detach())",
+                "u.detach()",
+                "test_neuron.py::test_eq5_is_computed_in_float32_or_wider[dtype0]",
+            ),
+            (
+                "variance without its root",
+                ".square()).sqrt()",
+                ".square())",
+                "test_neuron.py::test_equals_plain_autograd[true-threshold-True]",
+            ),
+            (
+                "unbiased variance",
+                "average((u - mean).square()).sqrt()",
+                "u.std()",
+                "test_neuron.py::test_equals_plain_autograd[true-threshold-True]",
+            ),
         ],
     ),
     (
@@ -41,6 +77,7 @@ MUTANTS = [
                 "one-pass variance",
                 "average((u - mean).square()).sqrt()",
                 "(average(u.square()) - mean ** 2).sqrt()",
+                "test_reference.py::test_float32_with_a_large_mean",
             ),
         ],
     ),
@@ -49,8 +86,18 @@ MUTANTS = [
         "mean_and_std",
         "test_neuron.py -k synced",
         [
-            ("statistics of one process", "torch.distributed.all_reduce(x)", "pass"),
-            ("sums of the processes' means", "x /= torch.distributed.get_world_size()", "pass"),
+            (
+                "statistics of one process",
+                "torch.distributed.all_reduce(x)",
+                "pass",
+                "test_neuron.py::test_synced_statistics_are_those_of_the_whole_batch",
+            ),
+            (
+                "sums of the processes' means",
+                "x /= torch.distributed.get_world_size()",
+                "pass",
+                "test_neuron.py::test_synced_statistics_are_those_of_the_whole_batch",
+            ),
         ],
     ),
     (
@@ -58,7 +105,12 @@ MUTANTS = [
         "adaptive_threshold",
         "test_neuron.py -m 'not slow'",
         [
-            ("f_c on the mean alone", "return f_c * (mean + std)", "return f_c * mean + std"),
+            (
+                "f_c on the mean alone",
+                "return f_c * (mean + std)",
+                "return f_c * mean + std",
+                "test_neuron.py::test_equals_plain_autograd[true-threshold-True]",
+            ),
         ],
     ),
     (
@@ -66,8 +118,18 @@ MUTANTS = [
         "estimated_threshold",
         "test_neuron.py -m 'not slow'",
         [
-            ("estimate without the square", "tau ** 2", "tau"),
-            ("estimate without f_c", "f_c * (1", "(1"),
+            (
+                "estimate without the square",
+                "tau ** 2",
+                "tau",
+                "test_neuron.py::test_equals_plain_autograd[estimated-threshold-True]",
+            ),
+            (
+                "estimate without f_c",
+                "f_c * (1",
+                "(1",
+                "test_neuron.py::test_equals_plain_autograd[estimated-threshold-True]",
+            ),
         ],
     ),
     (
@@ -75,9 +137,14 @@ MUTANTS = [
         "surrogate_width",
         "test_reference.py -m 'not slow' -k eq_7",
         [
-            ("sign in Eq. 7", "theta - v_th", "v_th - theta"),
-            ("Eq. 7 without kappa", "(kappa * (1 + torch", "(1.0 * (1 + torch"),
-            ("width not floored", ".clamp(min=FLOOR * kappa)", ""),
+            ("sign in Eq. 7", "theta - v_th", "v_th - theta", "test_reference.py::test_eq_7"),
+            (
+                "Eq. 7 without kappa",
+                "(kappa * (1 + torch",
+                "(1.0 * (1 + torch",
+                "test_reference.py::test_eq_7",
+            ),
+            ("width not floored", ".clamp(min=FLOOR * kappa)", "", "test_reference.py::test_eq_7"),
         ],
     ),
     (
@@ -85,11 +152,17 @@ MUTANTS = [
         "theta_of",
         "test_neuron.py -m 'not slow'",
         [
-            ("f_c ignored in the neuron", "(u, rule.f_c, rule.synced)", "(u, 1.0, rule.synced)"),
+            (
+                "f_c ignored in the neuron",
+                "(u, rule.f_c, rule.synced)",
+                "(u, 1.0, rule.synced)",
+                "test_neuron.py::test_equals_plain_autograd[true-threshold-True]",
+            ),
             (
                 "an unknown threshold is true",
                 "require(known, 'threshold', rule.threshold, f'one of {THRESHOLDS}')",
                 "pass",
+                "test_neuron.py::test_a_rule_with_a_name_and_no_code_is_an_error[threshold-True]",
             ),
         ],
     ),
@@ -98,14 +171,35 @@ MUTANTS = [
         "width_of",
         "test_neuron.py -m 'not slow'",
         [
-            ("fixed width without kappa", "full_like(theta, rule.kappa)", "full_like(theta, 1.0)"),
-            ("width without kappa", "(theta, rule.v_th, rule.kappa)", "(theta, rule.v_th)"),
-            ("width std follows the threshold", "mean_and_std(u, rule.synced)[1]", "theta"),
-            ("width std follows the mean", "(u, rule.synced)[1]", "(u, rule.synced)[0]"),
+            (
+                "fixed width without kappa",
+                "full_like(theta, rule.kappa)",
+                "full_like(theta, 1.0)",
+                "test_neuron.py::test_equals_plain_autograd[true-fixed-True]",
+            ),
+            (
+                "width without kappa",
+                "(theta, rule.v_th, rule.kappa)",
+                "(theta, rule.v_th)",
+                "test_neuron.py::test_equals_plain_autograd[true-threshold-True]",
+            ),
+            (
+                "width std follows the threshold",
+                "mean_and_std(u, rule.synced)[1]",
+                "theta",
+                "test_neuron.py::test_equals_plain_autograd[true-std-True]",
+            ),
+            (
+                "width std follows the mean",
+                "(u, rule.synced)[1]",
+                "(u, rule.synced)[0]",
+                "test_neuron.py::test_equals_plain_autograd[true-std-True]",
+            ),
             (
                 "an unknown width is fixed",
                 "require(rule.width == 'fixed', 'width', rule.width, f'one of {WIDTHS}')",
                 "pass",
+                "test_neuron.py::test_a_rule_with_a_name_and_no_code_is_an_error[width-True]",
             ),
         ],
     ),
@@ -114,16 +208,37 @@ MUTANTS = [
         "lif_forward",
         "test_neuron.py -m 'not slow'",
         [
-            ("a tie does not fire", "u >= fire", "u > fire"),
-            ("fires at theta in TGO", "if rule.threshold == 'fixed'", "if False"),
-            ("a learned threshold fires at v_th", "== 'fixed' else theta", "!= 'true' else theta"),
+            (
+                "a tie does not fire",
+                "u >= fire",
+                "u > fire",
+                "test_neuron.py::test_a_trace_by_hand",
+            ),
+            (
+                "fires at theta in TGO",
+                "if rule.threshold == 'fixed'",
+                "if False",
+                "test_neuron.py::test_equals_plain_autograd[fixed-threshold-True]",
+            ),
+            (
+                "a learned threshold fires at v_th",
+                "== 'fixed' else theta",
+                "!= 'true' else theta",
+                "test_neuron.py::test_equals_plain_autograd[estimated-threshold-True]",
+            ),
             ("no reset", "tau * u, 1 - s", "tau * u, torch.ones_like(s)"),
             ("leak on the input as well", "addcmul(i, tau", "addcmul((1 - tau) * i, tau"),
-            ("potential not rounded to the input's dtype", "u = wide(u.to(current.dtype))", "pass"),
+            (
+                "potential not rounded to the input's dtype",
+                "u = wide(u.to(current.dtype))",
+                "pass",
+                "test_neuron.py::test_the_potential_is_rounded_to_the_inputs_dtype_and_all_else_is_wider[true-dtype0-True]",
+            ),
             (
                 "compared in the input's dtype",
                 "(u >= fire)",
                 "(u.to(current.dtype) >= fire.to(current.dtype))",
+                "test_neuron.py::test_the_potential_is_rounded_to_the_inputs_dtype_and_all_else_is_wider[true-dtype0-True]",
             ),
             ("theta not floored", ".clamp(min=FLOOR * rule.v_th)", ""),
             ("theta's floor not in units of v_th", "FLOOR * rule.v_th", "FLOOR"),
@@ -131,10 +246,21 @@ MUTANTS = [
                 "NaN swallowed",
                 "torch.addcmul((u >= fire).to(u.dtype), u, zero)",
                 "(u >= fire).to(u.dtype)",
+                "test_neuron.py::test_nan_and_infinity_are_never_swallowed_and_never_averaged_in[nan-True-true-threshold]",
             ),
-            ("NaN potential swallowed", ", u, zero)", ", theta, zero)"),
+            (
+                "NaN potential swallowed",
+                ", u, zero)",
+                ", theta, zero)",
+                "test_neuron.py::test_nan_and_infinity_are_never_swallowed_and_never_averaged_in[nan-True-estimated-threshold]",
+            ),
             ("first timestep's threshold for all", "given[t]", "given[0]"),
-            ("the width at fire, not at theta", "width_of(u, theta,", "width_of(u, fire,"),
+            (
+                "the width at fire, not at theta",
+                "width_of(u, theta,",
+                "width_of(u, fire,",
+                "test_neuron.py::test_equals_plain_autograd[fixed-threshold-True]",
+            ),
         ],
     ),
     (
@@ -152,26 +278,43 @@ MUTANTS = [
                 "(du, leaked, kept)",
                 "(du, leaked, torch.ones_like(kept))",
             ),
-            ("no leak in the backward", "(du, leaked, kept)", "(du, leaked / tau, kept)"),
+            (
+                "no leak in the backward",
+                "(du, leaked, kept)",
+                "(du, leaked / tau, kept)",
+                "test_neuron.py::test_equals_plain_autograd[true-threshold-True]",
+            ),
             (
                 "leak's gradient of one timestep",
                 "dtau + (du * ut * kept).sum()",
                 "(du * ut * kept).sum()",
             ),
             ("leak's gradient ignores the reset", "(du * ut * kept)", "(du * ut)"),
-            ("sign of the learned threshold's gradient", "-du.sum()", "du.sum()"),
+            (
+                "sign of the learned threshold's gradient",
+                "-du.sum()",
+                "du.sum()",
+                "test_neuron.py::test_equals_plain_autograd[learned-threshold-True]",
+            ),
             (
                 "threshold's gradient over all paths",
                 "-du.sum()",
                 "-(torch.addcmul(du, leaked, kept) if t < T - 1 else du).sum()",
+                "test_neuron.py::test_equals_plain_autograd[learned-threshold-True]",
             ),
             ("first timestep's window for all", "fire[t], k[t]", "fire[0], k[0]"),
             ("first timestep's spikes for all", "ut < fire[t]", "ut < fire[0]"),
-            ("backward in half precision", "wide(u[t])", "u[t]"),
+            (
+                "backward in half precision",
+                "wide(u[t])",
+                "u[t]",
+                "test_neuron.py::test_the_potential_is_rounded_to_the_inputs_dtype_and_all_else_is_wider[true-dtype0-True]",
+            ),
             (
                 "gradient rounded at every timestep",
                 "dcurrent.append(du.to(u.dtype))",
                 "du = wide(du.to(u.dtype))\n        dcurrent.append(du.to(u.dtype))",
+                "test_neuron.py::test_the_potential_is_rounded_to_the_inputs_dtype_and_all_else_is_wider[true-dtype0-True]",
             ),
         ],
     ),
@@ -188,12 +331,23 @@ MUTANTS = [
         "Sequence",
         "test_neuron.py -m 'not slow'",
         [
-            ("twice differentiable, wrongly", "@torch.autograd.function.once_differentiable", ""),
-            ("a learned threshold gets no gradient", "ctx.needs_input_grad[2]", "False"),
+            (
+                "twice differentiable, wrongly",
+                "@torch.autograd.function.once_differentiable",
+                "",
+                "test_neuron.py::test_differentiating_twice_is_an_error",
+            ),
+            (
+                "a learned threshold gets no gradient",
+                "ctx.needs_input_grad[2]",
+                "False",
+                "test_neuron.py::test_equals_plain_autograd[learned-threshold-True]",
+            ),
             (
                 "window around theta, not where it fires",
                 "save_for_backward(u, fire",
                 "save_for_backward(u, theta",
+                "test_neuron.py::test_equals_plain_autograd[fixed-threshold-True]",
             ),
         ],
     ),
@@ -206,6 +360,7 @@ MUTANTS = [
                 "running thresholds with a graph",
                 "ctx.mark_non_differentiable(u, theta, fire, k)",
                 "pass",
+                "test_modules.py::test_only_the_spikes_have_a_gradient",
             ),
             (
                 "spikes kept as potentials",
@@ -227,14 +382,54 @@ MUTANTS = [
         "LIF.__init__",
         "test_neuron.py -m 'not slow' -k 'range or signature or state or statistics or equals or dtype or refused'",
         [
-            ("tau of 1", "1 if name == 'tau'", "2 if name == 'tau'"),
-            ("any f_c", "require(fits, name, value", "require(fits or name == 'f_c', name, value"),
-            ("arguments of 0", "0 < value < most", "0 <= value < most"),
-            ("any T", "require_counts(T=T)", "pass"),
-            ("momentum above 1", "0 < momentum <= 1", "0 < momentum"),
-            ("leak not learned by default", "learn_tau=True", "learn_tau=False"),
-            ("learn_tau ignored", "w=learn_tau", "w=True"),
-            ("narrow running thresholds", "wide(torch.zeros(T))", "torch.zeros(T)"),
+            (
+                "tau of 1",
+                "1 if name == 'tau'",
+                "2 if name == 'tau'",
+                "test_neuron.py::test_arguments_out_of_range[tau-1]",
+            ),
+            (
+                "any f_c",
+                "require(fits, name, value",
+                "require(fits or name == 'f_c', name, value",
+                "test_neuron.py::test_arguments_out_of_range[f_c-0]",
+            ),
+            (
+                "arguments of 0",
+                "0 < value < most",
+                "0 <= value < most",
+                "test_neuron.py::test_arguments_out_of_range[tau-0]",
+            ),
+            (
+                "any T",
+                "require_counts(T=T)",
+                "pass",
+                "test_neuron.py::test_arguments_out_of_range[T-0]",
+            ),
+            (
+                "momentum above 1",
+                "0 < momentum <= 1",
+                "0 < momentum",
+                "test_neuron.py::test_arguments_out_of_range[momentum-1.5]",
+            ),
+            (
+                "leak not learned by default",
+                "learn_tau=True",
+                "learn_tau=False",
+                "test_neuron.py::test_signatures_are_the_contracts",
+            ),
+            (
+                "learn_tau ignored",
+                "w=learn_tau",
+                "w=True",
+                "test_neuron.py::test_every_arm_has_the_same_state_and_learns_what_it_should",
+            ),
+            (
+                "narrow running thresholds",
+                "wide(torch.zeros(T))",
+                "torch.zeros(T)",
+                "test_neuron.py::test_a_narrow_default_dtype_does_not_narrow_the_running_thresholds",
+            ),
             (
                 "running thresholds are no buffer",
                 "self.register_buffer('running_threshold', wide(torch.zeros(T)))",
@@ -310,8 +505,18 @@ MUTANTS = [
         "LIF.forward",
         "test_neuron.py -m 'not slow'",
         [
-            ("wrong T accepted", "current.shape[0] == self.T", "True"),
-            ("empty batch accepted", " and (current.numel() > 0)", ""),
+            (
+                "wrong T accepted",
+                "current.shape[0] == self.T",
+                "True",
+                "test_neuron.py::test_a_current_of_the_wrong_shape_is_refused_with_the_numbers[shape0]",
+            ),
+            (
+                "empty batch accepted",
+                " and (current.numel() > 0)",
+                "",
+                "test_neuron.py::test_a_current_of_the_wrong_shape_is_refused_with_the_numbers[shape3]",
+            ),
             ("integers accepted", " or not current.is_floating_point()", ""),
             (
                 "leak in half precision",
@@ -323,15 +528,45 @@ MUTANTS = [
                 "self.v_th, self.kappa, self",
                 "self.kappa, self.v_th, self",
             ),
-            ("evaluation averages", "self.adaptive and self.training and", "self.adaptive and"),
+            (
+                "evaluation averages",
+                "self.adaptive and self.training and",
+                "self.adaptive and",
+                "test_neuron.py::test_average_of_eq6",
+            ),
             ("every arm averages", "if self.adaptive and self.training", "if self.training"),
             ("recomputation averages again", " and (not in_backward()):", ":"),
             ("momentum swapped", "m * theta + (1 - m) * old", "(1 - m) * theta + m * old"),
-            ("NaN averaged in", "torch.where(finite, average, old)", "m * theta + (1 - m) * old"),
-            ("one NaN keeps all timesteps out", "theta.isfinite()", "theta.isfinite().all()"),
-            ("averages where it fires", "m * theta", "m * fire"),
-            ("half an update counted", "finite.all()", "finite.any()"),
-            ("output in another order", "return unflatten(s)", "return s.view_as(current)"),
+            (
+                "NaN averaged in",
+                "torch.where(finite, average, old)",
+                "m * theta + (1 - m) * old",
+                "test_neuron.py::test_nan_and_infinity_are_never_swallowed_and_never_averaged_in[nan-True-true-threshold]",
+            ),
+            (
+                "one NaN keeps all timesteps out",
+                "theta.isfinite()",
+                "theta.isfinite().all()",
+                "test_neuron.py::test_a_timestep_that_is_not_finite_does_not_stop_the_others_from_being_averaged",
+            ),
+            (
+                "averages where it fires",
+                "m * theta",
+                "m * fire",
+                "test_neuron.py::test_equals_plain_autograd[fixed-threshold-True]",
+            ),
+            (
+                "half an update counted",
+                "finite.all()",
+                "finite.any()",
+                "test_neuron.py::test_a_timestep_that_is_not_finite_does_not_stop_the_others_from_being_averaged",
+            ),
+            (
+                "output in another order",
+                "return unflatten(s)",
+                "return s.view_as(current)",
+                "test_neuron.py::test_the_layout_in_memory_changes_nothing[channels_last]",
+            ),
         ],
     ),
     (
@@ -357,8 +592,18 @@ MUTANTS = [
                 "self.running_threshold, self.updates = (b.to(self.w.device) for b in kept)",
                 "pass",
             ),
-            ("stays on its device", "b.to(self.w.device)", "b"),
-            ("widths not printed", "'threshold', 'width', 'tau'", "'threshold', 'tau'"),
+            (
+                "stays on its device",
+                "b.to(self.w.device)",
+                "b",
+                "test_neuron.py::test_a_move_to_another_device_in_half_takes_the_running_thresholds_along",
+            ),
+            (
+                "widths not printed",
+                "'threshold', 'width', 'tau'",
+                "'threshold', 'tau'",
+                "test_neuron.py::test_a_layer_prints_its_settings",
+            ),
         ],
     ),
     (
@@ -491,6 +736,7 @@ MUTANTS = [
                 "imagenet from 128 on",
                 "(channels // 2, 2), (channels, 2), (2 * channels, 2), (4 * channels, 2)]\n        first = conv_layer(in_channels, channels // 2,",
                 "(channels, 2), (channels, 2), (2 * channels, 2), (4 * channels, 2)]\n        first = conv_layer(in_channels, channels,",
+                "test_networks.py::test_each_layer_has_a_neuron_of_its_own_and_uses_it_once[imagenet]",
             ),
         ],
     ),
@@ -503,8 +749,14 @@ MUTANTS = [
                 "sizes unchecked",
                 "require_counts(num_classes=num_classes, T=T, in_channels=in_channels, channels=channels)",
                 "pass",
+                '"test_networks.py::test_bad_networks_and_inputs[<lambda>-words11]"',
             ),
-            ("odd channels", "channels % 2 == 0", "True"),
+            (
+                "odd channels",
+                "channels % 2 == 0",
+                "True",
+                '"test_networks.py::test_bad_networks_and_inputs[<lambda>-words19]"',
+            ),
         ],
     ),
     (
@@ -682,10 +934,30 @@ MUTANTS = [
             ("averages in every arm", "and m.adaptive", ""),
             ("batch norm's moving average", "norm.momentum = None", "pass"),
             ("thresholds go on", "buffer.zero_()", "pass"),
-            ("a moving average", "lif.momentum = 1 / seen", "pass"),
-            ("no batch is fine", "seen > 0", "True"),
-            ("left-out thresholds kept", "all((lif.updates == seen for lif in lifs))", "True"),
-            ("no copy", "copy.deepcopy(net).train()", "net.train()"),
+            (
+                "a moving average",
+                "lif.momentum = 1 / seen",
+                "pass",
+                "test_networks.py::test_calibrate_is_the_plain_mean_over_batches",
+            ),
+            (
+                "no batch is fine",
+                "seen > 0",
+                "True",
+                "test_networks.py::test_calibrate_loses_nothing_when_it_fails",
+            ),
+            (
+                "left-out thresholds kept",
+                "all((lif.updates == seen for lif in lifs))",
+                "True",
+                "test_networks.py::test_calibrate_refuses_a_threshold_that_was_left_out",
+            ),
+            (
+                "no copy",
+                "copy.deepcopy(net).train()",
+                "net.train()",
+                "test_networks.py::test_calibrate_is_the_plain_mean_over_batches",
+            ),
         ],
     ),
     (
@@ -693,8 +965,18 @@ MUTANTS = [
         "compile_neurons",
         "test_networks.py -m 'not slow' -k 'compile or compiler or compiles'",
         [
-            ("never off", "compiled.clear()", "pass"),
-            ("PyTorch's limit of graphs", "recompile_limit=64", "recompile_limit=8"),
+            (
+                "never off",
+                "compiled.clear()",
+                "pass",
+                "test_networks.py::test_compile_neurons_compiles_both_passes_until_told_otherwise",
+            ),
+            (
+                "PyTorch's limit of graphs",
+                "recompile_limit=64",
+                "recompile_limit=8",
+                "test_networks.py::test_twelve_kinds_of_neurons_stay_compiled",
+            ),
         ],
     ),
     (
@@ -702,7 +984,12 @@ MUTANTS = [
         "compile_neurons",
         "test_modules.py -m 'not slow' -k compile",
         [
-            ("tells how it is, not how it was", "return before", "return bool(compiled)"),
+            (
+                "tells how it is, not how it was",
+                "return before",
+                "return bool(compiled)",
+                "test_modules.py::test_compile_neurons_tells_how_it_was",
+            ),
         ],
     ),
     (
@@ -722,12 +1009,23 @@ MUTANTS = [
         "run",
         "test_networks.py -m 'not slow' -k 'compile or compiler or compiles'",
         [
-            ("a graph for every layer size", "torch._dynamo.mark_dynamic(x, 1)", "pass"),
-            ("asks the broken compiler again", "compile_neurons(False)", "pass"),
+            (
+                "a graph for every layer size",
+                "torch._dynamo.mark_dynamic(x, 1)",
+                "pass",
+                "test_networks.py::test_a_new_layer_size_compiles_nothing_new[eager]",
+            ),
+            (
+                "asks the broken compiler again",
+                "compile_neurons(False)",
+                "pass",
+                "test_networks.py::test_a_compiler_that_fails_is_named_once_and_not_asked_again",
+            ),
             (
                 "stops without a compiler",
                 "torch._dynamo.exc.TorchDynamoException",
                 "ZeroDivisionError",
+                "test_networks.py::test_a_compiler_that_fails_is_named_once_and_not_asked_again",
             ),
         ],
     ),
@@ -736,10 +1034,30 @@ MUTANTS = [
         "Trainer.__init__",
         "test_modules.py -m 'not slow' -k 'trainer or healthy or processes'",
         [
-            ("any precision", "amp in ('off', 'bf16', 'fp16')", "True"),
-            ("momentum of 0.8", "momentum=0.9", "momentum=0.8"),
-            ("no decay", "weight_decay=weight_decay", "weight_decay=0"),
-            ("no smoothing", ", label_smoothing=0.1", ""),
+            (
+                "any precision",
+                "amp in ('off', 'bf16', 'fp16')",
+                "True",
+                "test_modules.py::test_trainer_refuses_an_unknown_precision",
+            ),
+            (
+                "momentum of 0.8",
+                "momentum=0.9",
+                "momentum=0.8",
+                "test_modules.py::test_trainer_takes_any_network_and_loader",
+            ),
+            (
+                "no decay",
+                "weight_decay=weight_decay",
+                "weight_decay=0",
+                "test_modules.py::test_trainer_takes_any_network_and_loader",
+            ),
+            (
+                "no smoothing",
+                ", label_smoothing=0.1",
+                "",
+                "test_modules.py::test_trainer_takes_any_network_and_loader",
+            ),
         ],
     ),
     (
@@ -751,6 +1069,7 @@ MUTANTS = [
                 "a skipped first step leaves no momentum",
                 "self.optimizer.state[p]['momentum_buffer'] = torch.zeros_like(p)",
                 "pass",
+                "test_faults.py::test_overflow_of_fp16_skips_steps_and_goes_on",
             ),
         ],
     ),
@@ -759,7 +1078,12 @@ MUTANTS = [
         "Trainer.rate",
         "test_modules.py -m 'not slow' -k 'trainer or healthy or processes'",
         [
-            ("the rate does not reach 0", "/ self.epochs)", "/ (self.epochs + 1))"),
+            (
+                "the rate does not reach 0",
+                "/ self.epochs)",
+                "/ (self.epochs + 1))",
+                "test_modules.py::test_trainer_takes_any_network_and_loader",
+            ),
         ],
     ),
     (
@@ -767,8 +1091,18 @@ MUTANTS = [
         "Trainer.look",
         "test_modules.py -m 'not slow' -k 'trainer or healthy or processes'",
         [
-            ("losses of batches, not of samples", "loss.detach() * len(y)", "loss.detach()"),
-            ("hits of the last timestep", "readout(logits).argmax(1)", "logits[-1].argmax(1)"),
+            (
+                "losses of batches, not of samples",
+                "loss.detach() * len(y)",
+                "loss.detach()",
+                "test_modules.py::test_trainer_takes_any_network_and_loader",
+            ),
+            (
+                "hits of the last timestep",
+                "readout(logits).argmax(1)",
+                "logits[-1].argmax(1)",
+                "test_modules.py::test_trainer_takes_any_network_and_loader",
+            ),
         ],
     ),
     (
@@ -776,11 +1110,17 @@ MUTANTS = [
         "Trainer.look",
         "test_settings.py -m 'not slow' -k amp",
         [
-            ("float32 whatever is asked for", "enabled=self.amp != 'off'", "enabled=False"),
+            (
+                "float32 whatever is asked for",
+                "enabled=self.amp != 'off'",
+                "enabled=False",
+                "test_settings.py::test_amp[train_cifar-bf16]",
+            ),
             (
                 "bf16 for fp16",
                 "torch.float16 if self.amp == 'fp16' else torch.bfloat16",
                 "torch.bfloat16",
+                "test_settings.py::test_amp[train_cifar-fp16]",
             ),
         ],
     ),
@@ -793,10 +1133,26 @@ MUTANTS = [
                 "one rate for all epochs",
                 "self.optimizer.param_groups[0]['lr'] = self.rate()",
                 "pass",
+                "test_modules.py::test_trainer_takes_any_network_and_loader",
             ),
-            ("steps not counted", "self.steps += 1", "pass"),
-            ("meters of the last batch", "self.meters += more", "self.meters = more"),
-            ("trains in evaluation mode after an evaluation", "self.net.train()", "pass"),
+            (
+                "steps not counted",
+                "self.steps += 1",
+                "pass",
+                "test_modules.py::test_trainer_takes_any_network_and_loader",
+            ),
+            (
+                "meters of the last batch",
+                "self.meters += more",
+                "self.meters = more",
+                "test_modules.py::test_trainer_takes_any_network_and_loader",
+            ),
+            (
+                "trains in evaluation mode after an evaluation",
+                "self.net.train()",
+                "pass",
+                "test_modules.py::test_trainer_evaluates_between_two_steps_and_changes_nothing",
+            ),
         ],
     ),
     (
@@ -804,7 +1160,12 @@ MUTANTS = [
         "Trainer.step",
         "test_settings.py -m 'not slow' -k 'sgd or gradients'",
         [
-            ("gradients add up", "self.optimizer.zero_grad()", "pass"),
+            (
+                "gradients add up",
+                "self.optimizer.zero_grad()",
+                "pass",
+                "test_settings.py::test_gradients_are_of_this_step_alone[train_cifar]",
+            ),
         ],
     ),
     (
@@ -812,11 +1173,17 @@ MUTANTS = [
         "Trainer.step",
         "test_faults.py -m 'not slow' -k 'overflow or skipped_first'",
         [
-            ("the scale never falls", "self.scaler.update()", "pass"),
+            (
+                "the scale never falls",
+                "self.scaler.update()",
+                "pass",
+                "test_faults.py::test_overflow_of_fp16_skips_steps_and_goes_on",
+            ),
             (
                 "steps though not finite",
                 "self.scaler.step(self.optimizer)",
                 "self.optimizer.step()",
+                "test_faults.py::test_overflow_of_fp16_skips_steps_and_goes_on",
             ),
         ],
     ),
@@ -825,8 +1192,18 @@ MUTANTS = [
         "Trainer.together",
         "test_modules.py -m 'not slow' -k 'trainer or healthy or processes'",
         [
-            ("meters of one process", "torch.distributed.all_reduce(meters)", "pass"),
-            ("buffers of one's own", "torch.distributed.broadcast(buffer, 0)", "pass"),
+            (
+                "meters of one process",
+                "torch.distributed.all_reduce(meters)",
+                "pass",
+                "test_modules.py::test_processes_add_up_their_meters_and_share_rank_0s_buffers",
+            ),
+            (
+                "buffers of one's own",
+                "torch.distributed.broadcast(buffer, 0)",
+                "pass",
+                "test_modules.py::test_processes_add_up_their_meters_and_share_rank_0s_buffers",
+            ),
         ],
     ),
     (
@@ -834,9 +1211,19 @@ MUTANTS = [
         "Trainer.end_epoch",
         "test_modules.py -m 'not slow' -k 'trainer or healthy or processes'",
         [
-            ("the epoch does not end", "self.epoch += 1", "pass"),
+            (
+                "the epoch does not end",
+                "self.epoch += 1",
+                "pass",
+                "test_modules.py::test_the_example_of_trainer_runs",
+            ),
             ("steps of all epochs", "self.steps = 0", "pass"),
-            ("meters of all epochs", "self.meters.zero_()", "pass"),
+            (
+                "meters of all epochs",
+                "self.meters.zero_()",
+                "pass",
+                "test_modules.py::test_trainer_takes_any_network_and_loader",
+            ),
         ],
     ),
     (
@@ -844,12 +1231,23 @@ MUTANTS = [
         "Trainer.evaluate",
         "test_modules.py -m 'not slow' -k 'trainer or healthy or processes'",
         [
-            ("evaluates in training mode", "self.net.eval()", "pass"),
-            ("evaluates with a graph", "@torch.no_grad()\n", ""),
+            (
+                "evaluates in training mode",
+                "self.net.eval()",
+                "pass",
+                "test_modules.py::test_trainer_takes_any_network_and_loader",
+            ),
+            (
+                "evaluates with a graph",
+                "@torch.no_grad()\n",
+                "",
+                "test_modules.py::test_trainer_evaluates_between_two_steps_and_changes_nothing",
+            ),
             (
                 "the training's meters as well",
                 "torch.zeros_like(self.meters)",
                 "self.meters.clone()",
+                "test_modules.py::test_trainer_evaluates_between_two_steps_and_changes_nothing",
             ),
         ],
     ),
@@ -858,9 +1256,24 @@ MUTANTS = [
         "Trainer.healthy",
         "test_modules.py -m 'not slow' -k 'trainer or healthy or processes'",
         [
-            ("any scale", "finite and self.scaler.get_scale() >= 1", "finite"),
-            ("any weight", "finite and self.scaler", "self.scaler"),
-            ("looks at no buffer", "self.net.state_dict().values()", "self.net.parameters()"),
+            (
+                "any scale",
+                "finite and self.scaler.get_scale() >= 1",
+                "finite",
+                "test_modules.py::test_healthy_sees_a_weight_that_is_not_finite_and_a_scale_that_fell",
+            ),
+            (
+                "any weight",
+                "finite and self.scaler",
+                "self.scaler",
+                "test_modules.py::test_healthy_sees_a_weight_that_is_not_finite_and_a_scale_that_fell",
+            ),
+            (
+                "looks at no buffer",
+                "self.net.state_dict().values()",
+                "self.net.parameters()",
+                "test_modules.py::test_healthy_sees_a_statistic_that_is_not_finite",
+            ),
         ],
     ),
     (
@@ -868,7 +1281,12 @@ MUTANTS = [
         "Trainer.state_dict",
         "test_modules.py -m 'not slow' -k 'trainer or healthy or processes'",
         [
-            ("saving adds up the meters in place", "self.meters.clone()", "self.meters"),
+            (
+                "saving adds up the meters in place",
+                "self.meters.clone()",
+                "self.meters",
+                "test_modules.py::test_processes_add_up_their_meters_and_share_rank_0s_buffers",
+            ),
         ],
     ),
     (
@@ -876,15 +1294,36 @@ MUTANTS = [
         "Trainer.load_state_dict",
         "test_modules.py -m 'not slow' -k 'trainer or healthy or processes'",
         [
-            ("momentum forgotten", "dict(state=state['momentum'])", "dict()"),
-            ("scale forgotten", "self.scaler.load_state_dict(state['scale'])", "pass"),
-            ("dice thrown anew", "torch.set_rng_state(state['rng'])", "pass"),
+            (
+                "momentum forgotten",
+                "dict(state=state['momentum'])",
+                "dict()",
+                "test_modules.py::test_a_trainer_restored_goes_on_as_if_nothing_had_happened[off]",
+            ),
+            (
+                "scale forgotten",
+                "self.scaler.load_state_dict(state['scale'])",
+                "pass",
+                "test_modules.py::test_trainer_restores_the_scale",
+            ),
+            (
+                "dice thrown anew",
+                "torch.set_rng_state(state['rng'])",
+                "pass",
+                "test_modules.py::test_a_trainer_restored_goes_on_as_if_nothing_had_happened[off]",
+            ),
             (
                 "every process takes the meters of all",
                 " * (self.world == 1 or torch.distributed.get_rank() == 0)",
                 "",
+                "test_modules.py::test_processes_add_up_their_meters_and_share_rank_0s_buffers",
             ),
-            ("the epoch begins again", "self.steps = state['steps']", "pass"),
+            (
+                "the epoch begins again",
+                "self.steps = state['steps']",
+                "pass",
+                "test_modules.py::test_a_trainer_restored_goes_on_as_if_nothing_had_happened[off]",
+            ),
         ],
     ),
     (
@@ -892,46 +1331,83 @@ MUTANTS = [
         "",
         "test_reference.py -m 'not slow' -k 'hand or defaults or fig_5 or theorem_1 or eq_7 or estimated'",
         [
-            ("a tie does not fire", "(u >= fire).astype(float)", "(u > fire).astype(float)"),
-            ("ramp of slope 1", "np.clip((u - fire) / k + 0.5", "np.clip(u - fire + 0.5"),
+            (
+                "a tie does not fire",
+                "(u >= fire).astype(float)",
+                "(u > fire).astype(float)",
+                "test_reference.py::test_the_reference_by_hand",
+            ),
+            (
+                "ramp of slope 1",
+                "np.clip((u - fire) / k + 0.5",
+                "np.clip(u - fire + 0.5",
+                "test_reference.py::test_the_reference_by_hand",
+            ),
             (
                 "f_c on the mean alone",
                 "f_c * (u.mean() + np.sqrt(((u - u.mean()) ** 2).mean()))",
                 "f_c * u.mean() + u.std()",
+                "test_reference.py::test_theorem_1",
             ),
             (
                 "estimate without the square",
                 "f_c * np.sqrt(1 + tau ** 2)",
                 "f_c * np.sqrt(1 + tau)",
+                "test_reference.py::test_estimated_threshold",
             ),
             (
                 "momentum swapped",
                 "momentum * theta + (1 - momentum) * running",
                 "(1 - momentum) * theta + momentum * running",
+                "test_reference.py::test_the_reference_by_hand",
             ),
-            ("NaN averaged in", "np.isfinite(theta), momentum", "True, momentum"),
+            (
+                "NaN averaged in",
+                "np.isfinite(theta), momentum",
+                "True, momentum",
+                "test_reference.py::test_the_reference_by_hand",
+            ),
             (
                 "branches swapped",
                 "np.where(theta < v_th, narrower, wider)",
                 "np.where(theta < v_th, 1 - wider, wider)",
+                "test_reference.py::test_eq_7",
             ),
-            ("narrow branch's sign", "(1 - np.tanh(v_th - theta))", "(1 - np.tanh(theta - v_th))"),
-            ("width's floor not in units of kappa", "wider), FLOOR * kappa)", "wider), FLOOR)"),
+            (
+                "narrow branch's sign",
+                "(1 - np.tanh(v_th - theta))",
+                "(1 - np.tanh(theta - v_th))",
+                "test_reference.py::test_eq_7",
+            ),
+            (
+                "width's floor not in units of kappa",
+                "wider), FLOOR * kappa)",
+                "wider), FLOOR)",
+                "test_reference.py::test_eq_7",
+            ),
             (
                 "Theorem 1 without the mean",
                 "norm.cdf(f_c + (f_c - 1) * mu / sigma)",
                 "norm.cdf(f_c)",
+                "test_reference.py::test_theorem_1",
             ),
             (
                 "window's lower end",
                 "norm.cdf((theta - k / 2 - mu) / sigma)",
                 "norm.cdf((theta - k / 2 + mu) / sigma)",
+                "test_reference.py::test_fig_5_closed_form[0.7-0.3-2]",
             ),
-            ("decay left out", "+ gradient + weight_decay * weight", "+ gradient"),
+            (
+                "decay left out",
+                "+ gradient + weight_decay * weight",
+                "+ gradient",
+                "test_reference.py::test_the_reference_by_hand",
+            ),
             (
                 "dampened momentum",
                 "momentum * velocity + gradient +",
                 "momentum * velocity + (1 - momentum) * gradient +",
+                "test_reference.py::test_the_reference_by_hand",
             ),
         ],
     ),
@@ -940,10 +1416,30 @@ MUTANTS = [
         "theta_of",
         "test_reference.py -m 'not slow' -k 'neuron_equals or silent or misspelt or nan or default or dyadic or examples'",
         [
-            ("any threshold's rule", "if threshold not in THRESHOLDS:", "if False:"),
-            ("one running threshold", "running[t]", "running[0]"),
-            ("estimated is true", "threshold == 'estimated'", "False"),
-            ("f_c ignored", "adaptive_threshold(u, f_c)", "adaptive_threshold(u)"),
+            (
+                "any threshold's rule",
+                "if threshold not in THRESHOLDS:",
+                "if False:",
+                "test_reference.py::test_the_reference_refuses_a_misspelt_rule[None-True-threshold]",
+            ),
+            (
+                "one running threshold",
+                "running[t]",
+                "running[0]",
+                "test_reference.py::test_neuron_equals_the_reference",
+            ),
+            (
+                "estimated is true",
+                "threshold == 'estimated'",
+                "False",
+                "test_reference.py::test_neuron_equals_the_reference",
+            ),
+            (
+                "f_c ignored",
+                "adaptive_threshold(u, f_c)",
+                "adaptive_threshold(u)",
+                "test_reference.py::test_neuron_equals_the_reference",
+            ),
         ],
     ),
     (
@@ -951,11 +1447,17 @@ MUTANTS = [
         "width_of",
         "test_reference.py -m 'not slow' -k 'neuron_equals or silent or misspelt or nan or default or dyadic or examples'",
         [
-            ("any width's rule", "if width not in WIDTHS:", "if False:"),
+            (
+                "any width's rule",
+                "if width not in WIDTHS:",
+                "if False:",
+                "test_reference.py::test_the_reference_refuses_a_misspelt_rule[None-True-width]",
+            ),
             (
                 "width std follows theta",
                 "surrogate_width(u.std(), v_th, kappa)",
                 "surrogate_width(theta, v_th, kappa)",
+                "test_reference.py::test_neuron_equals_the_reference",
             ),
         ],
     ),
@@ -964,11 +1466,36 @@ MUTANTS = [
         "lif_forward",
         "test_reference.py -m 'not slow' -k 'neuron_equals or silent or misspelt or nan or default or dyadic or examples'",
         [
-            ("reset left out", "tau * u * (1 - s)", "tau * u"),
-            ("fixed threshold follows", "threshold == 'fixed' and width != 'threshold'", "False"),
-            ("theta not floored", "max(theta, FLOOR * v_th)", "theta"),
-            ("fires at theta in TGO", "v_th if threshold == 'fixed' else theta", "theta"),
-            ("NaN swallowed", " + 0 * (u - theta)", ""),
+            (
+                "reset left out",
+                "tau * u * (1 - s)",
+                "tau * u",
+                "test_reference.py::test_neuron_equals_the_reference",
+            ),
+            (
+                "fixed threshold follows",
+                "threshold == 'fixed' and width != 'threshold'",
+                "False",
+                "test_reference.py::test_the_reference_swallows_no_nan_either[nan-True-arm7]",
+            ),
+            (
+                "theta not floored",
+                "max(theta, FLOOR * v_th)",
+                "theta",
+                "test_reference.py::test_a_silent_layer_is_silent_in_the_reference_too",
+            ),
+            (
+                "fires at theta in TGO",
+                "v_th if threshold == 'fixed' else theta",
+                "theta",
+                "test_reference.py::test_neuron_equals_the_reference",
+            ),
+            (
+                "NaN swallowed",
+                " + 0 * (u - theta)",
+                "",
+                "test_reference.py::test_the_reference_swallows_no_nan_either[nan-True-arm0]",
+            ),
         ],
     ),
     (
@@ -976,15 +1503,41 @@ MUTANTS = [
         "lif_backward",
         "test_reference.py -m 'not slow' -k 'derivative or examples'",
         [
-            ("leak's gradient ignores the reset", "u[t] * (1 - s[t])).sum()", "u[t]).sum()"),
-            ("reset path lost", "dspikes[t] - du * tau * u[t]", "dspikes[t]"),
-            ("reset path without the leak", "du * tau * u[t]", "du * u[t]"),
-            ("no path through time", "through_spike + du * tau * (1 - s[t])", "through_spike"),
-            ("sign of the threshold's gradient", "dtheta -= ", "dtheta += "),
+            (
+                "leak's gradient ignores the reset",
+                "u[t] * (1 - s[t])).sum()",
+                "u[t]).sum()",
+                "test_reference.py::test_the_references_backward_is_the_derivative_of_the_ramp[2-arm0]",
+            ),
+            (
+                "reset path lost",
+                "dspikes[t] - du * tau * u[t]",
+                "dspikes[t]",
+                "test_reference.py::test_the_references_backward_is_the_derivative_of_the_ramp[2-arm0]",
+            ),
+            (
+                "reset path without the leak",
+                "du * tau * u[t]",
+                "du * u[t]",
+                "test_reference.py::test_the_references_backward_is_the_derivative_of_the_ramp[2-arm0]",
+            ),
+            (
+                "no path through time",
+                "through_spike + du * tau * (1 - s[t])",
+                "through_spike",
+                "test_reference.py::test_the_references_backward_is_the_derivative_of_the_ramp[2-arm0]",
+            ),
+            (
+                "sign of the threshold's gradient",
+                "dtheta -= ",
+                "dtheta += ",
+                "test_reference.py::test_the_references_backward_is_the_derivative_of_the_ramp[1-arm7]",
+            ),
             (
                 "threshold's gradient over all paths",
                 "dtheta -= through_spike.sum()",
                 "dtheta -= du.sum()",
+                "test_reference.py::test_the_references_backward_is_the_derivative_of_the_ramp[1-arm7]",
             ),
         ],
     ),
@@ -997,22 +1550,50 @@ MUTANTS = [
                 "weight's gradient transposed",
                 "dout.reshape(-1, dout.shape[-1]).T @ x.reshape(-1, x.shape[-1])",
                 "(dout.sum((0, 1))[:, None] * x.sum((0, 1)))",
+                "test_reference.py::test_reference_layers_are_torchs[linear]",
             ),
             (
                 "padding left in",
                 "dx[:, :, padding:shape[2] - padding, padding:shape[3] - padding]",
                 "dx[:, :, :shape[2] - 2 * padding, :shape[3] - 2 * padding]",
+                "test_reference.py::test_reference_layers_are_torchs[conv]",
             ),
-            ("SEW without its sum", "(s + identity, None)", "(s, None)"),
-            ("skipped spikes without gradient", "return (dout, dout)", "return (dout, 0 * dout)"),
+            (
+                "SEW without its sum",
+                "(s + identity, None)",
+                "(s, None)",
+                "test_reference.py::test_reference_layers_are_torchs[sew]",
+            ),
+            (
+                "skipped spikes without gradient",
+                "return (dout, dout)",
+                "return (dout, 0 * dout)",
+                "test_reference.py::test_reference_layers_are_torchs[sew]",
+            ),
             (
                 "readout of the last timestep",
                 "(logits.mean(0), len(logits))",
                 "(logits[-1], len(logits))",
+                "test_reference.py::test_reference_layers_are_torchs[readout]",
             ),
-            ("readout's gradient a sum", "dout[None] / T", "dout[None]"),
-            ("no shift by the maximum", "logits - logits.max(1, keepdims=True)", "logits"),
-            ("smoothing not spread", "label_smoothing / logits.shape[1]", "0.0"),
+            (
+                "readout's gradient a sum",
+                "dout[None] / T",
+                "dout[None]",
+                "test_reference.py::test_reference_layers_are_torchs[readout]",
+            ),
+            (
+                "no shift by the maximum",
+                "logits - logits.max(1, keepdims=True)",
+                "logits",
+                "test_reference.py::test_reference_layers_are_torchs[cross_entropy_as_it_is]",
+            ),
+            (
+                "smoothing not spread",
+                "label_smoothing / logits.shape[1]",
+                "0.0",
+                "test_reference.py::test_reference_layers_are_torchs[cross_entropy]",
+            ),
             (
                 "cross-entropy a sum",
                 "(target * logp).sum(1).mean()",
@@ -1023,9 +1604,19 @@ MUTANTS = [
                 "np.tile(labels, len(logits))",
                 "np.repeat(labels, len(logits))",
             ),
-            ("TET's weights swapped", "(1 - lam) * ce + lam *", "lam * ce + (1 - lam) *"),
+            (
+                "TET's weights swapped",
+                "(1 - lam) * ce + lam *",
+                "lam * ce + (1 - lam) *",
+                "test_reference.py::test_reference_layers_are_torchs[tet]",
+            ),
             ("TET's pull towards 0", "((logits - phi) ** 2)", "(logits ** 2)"),
-            ("TET's gradient half", "lam * 2 * (logits", "lam * (logits"),
+            (
+                "TET's gradient half",
+                "lam * 2 * (logits",
+                "lam * (logits",
+                "test_reference.py::test_reference_layers_are_torchs[tet]",
+            ),
         ],
     ),
     (
@@ -1033,7 +1624,12 @@ MUTANTS = [
         "conv_backward",
         "test_reference.py -m 'not slow' -k 'torchs'",
         [
-            ("a tap over another", "dx[:, :, rows, columns] += ", "dx[:, :, rows, columns] = "),
+            (
+                "a tap over another",
+                "dx[:, :, rows, columns] += ",
+                "dx[:, :, rows, columns] = ",
+                "test_reference.py::test_reference_layers_are_torchs[conv]",
+            ),
         ],
     ),
     (
@@ -1041,7 +1637,12 @@ MUTANTS = [
         "batchnorm_forward",
         "test_reference.py -m 'not slow' -k 'torchs'",
         [
-            ("eps left out", "np.sqrt(var + eps)", "np.sqrt(var)"),
+            (
+                "eps left out",
+                "np.sqrt(var + eps)",
+                "np.sqrt(var)",
+                "test_reference.py::test_reference_layers_are_torchs[batch_norm]",
+            ),
         ],
     ),
     (
@@ -1049,13 +1650,24 @@ MUTANTS = [
         "batchnorm_backward",
         "test_reference.py -m 'not slow' -k 'torchs'",
         [
-            ("mean is a constant", "dxhat - through_mean - through_var", "dxhat - through_var"),
+            (
+                "mean is a constant",
+                "dxhat - through_mean - through_var",
+                "dxhat - through_var",
+                "test_reference.py::test_reference_layers_are_torchs[batch_norm]",
+            ),
             (
                 "variance is a constant",
                 "dxhat - through_mean - through_var",
                 "dxhat - through_mean",
+                "test_reference.py::test_reference_layers_are_torchs[batch_norm]",
             ),
-            ("evaluation as training", "if of_batch:", "if True:"),
+            (
+                "evaluation as training",
+                "if of_batch:",
+                "if True:",
+                "test_reference.py::test_reference_layers_are_torchs[batch_norm_in_evaluation]",
+            ),
         ],
     ),
     (
@@ -1063,7 +1675,12 @@ MUTANTS = [
         "pool_backward",
         "test_reference.py -m 'not slow' -k 'torchs'",
         [
-            ("gradient of a sum pool", "axis=3) / 4", "axis=3)"),
+            (
+                "gradient of a sum pool",
+                "axis=3) / 4",
+                "axis=3)",
+                "test_reference.py::test_reference_layers_are_torchs[pool]",
+            ),
         ],
     ),
     (
@@ -1071,11 +1688,36 @@ MUTANTS = [
         "train_rings",
         "test_reference.py -m 'not slow' -k 'lesson or rings'",
         [
-            ("begins by guessing", "p['weight', 2] *= 0", "p['weight', 2] *= 0.1"),
-            ("second layer's leak for both", "taus[layer])\n", "taus[1])\n"),
-            ("leaks do not learn", "taus[layer] - 0.1 * dtau", "taus[layer]"),
-            ("layers backward in order", "in (1, 0)", "in (0, 1)"),
-            ("velocities forgotten", "p[name], velocity[name] = sgd", "p[name], _ = sgd"),
+            (
+                "begins by guessing",
+                "p['weight', 2] *= 0",
+                "p['weight', 2] *= 0.1",
+                "test_reference.py::test_the_rings_are_learned_as_pytorch_learns_them",
+            ),
+            (
+                "second layer's leak for both",
+                "taus[layer])\n",
+                "taus[1])\n",
+                "test_reference.py::test_the_rings_are_learned_as_pytorch_learns_them",
+            ),
+            (
+                "leaks do not learn",
+                "taus[layer] - 0.1 * dtau",
+                "taus[layer]",
+                "test_reference.py::test_the_rings_are_learned_as_pytorch_learns_them",
+            ),
+            (
+                "layers backward in order",
+                "in (1, 0)",
+                "in (0, 1)",
+                "test_reference.py::test_the_rings_are_learned_as_pytorch_learns_them",
+            ),
+            (
+                "velocities forgotten",
+                "p[name], velocity[name] = sgd",
+                "p[name], _ = sgd",
+                "test_reference.py::test_the_rings_are_learned_as_pytorch_learns_them",
+            ),
         ],
     ),
     (
@@ -1087,6 +1729,7 @@ MUTANTS = [
                 "closed form of another f_c",
                 "firing_probability(f_c, mu, sigma)",
                 "firing_probability(1.0, mu, sigma)",
+                "test_reference.py::test_the_lesson_on_theorem_1",
             ),
         ],
     ),
@@ -1095,8 +1738,18 @@ MUTANTS = [
         "show_thresholds",
         "test_reference.py -m 'not slow' -k 'lesson or rings'",
         [
-            ("estimate of another leak", "estimated_threshold(0.2)", "estimated_threshold(0.5)"),
-            ("average of another start", "np.ones(4)", "np.zeros(4)"),
+            (
+                "estimate of another leak",
+                "estimated_threshold(0.2)",
+                "estimated_threshold(0.5)",
+                "test_reference.py::test_the_lesson_on_eqs_5_6_and_7",
+            ),
+            (
+                "average of another start",
+                "np.ones(4)",
+                "np.zeros(4)",
+                "test_reference.py::test_the_lesson_on_eqs_5_6_and_7",
+            ),
         ],
     ),
     (
@@ -1108,6 +1761,7 @@ MUTANTS = [
                 "share at another threshold",
                 "gradient_probability(sigma, k, 0, sigma)",
                 "gradient_probability(1.0, k, 0, sigma)",
+                "test_reference.py::test_the_lesson_on_fig_5",
             ),
         ],
     ),
@@ -1116,7 +1770,12 @@ MUTANTS = [
         "gradient_error",
         "test_reference.py -m 'not slow' -k 'lesson or rings'",
         [
-            ("step not doubled", "(2 * eps)", "eps"),
+            (
+                "step not doubled",
+                "(2 * eps)",
+                "eps",
+                "test_reference.py::test_the_lessons_gradients_are_right",
+            ),
         ],
     ),
     (
@@ -1124,17 +1783,72 @@ MUTANTS = [
         "build",
         "test_settings.py -m 'not slow' -k 'makes_the_network and cifar'",
         [
-            ("leak ignored", "'tau', ", ""),
-            ("v_th ignored", "'v_th', ", ""),
-            ("kappa ignored", "'kappa', ", ""),
-            ("f_c ignored", "'f_c', ", ""),
-            ("momentum ignored", "'momentum', ", ""),
-            ("threshold ignored", "'threshold', ", ""),
-            ("width ignored", ", 'width')", ")"),
-            ("channels ignored", "config.channels, neuron", "2, neuron"),
-            ("T ignored", "config.T, shape", "2, shape"),
-            ("bn_scale ignored", "config.bn_scale is not None", "False"),
-            ("bn_scale on the shift", "module.weight, config", "module.bias, config"),
+            (
+                "leak ignored",
+                "'tau', ",
+                "",
+                "test_settings.py::test_what_makes_the_network[train_cifar-tau-0.4]",
+            ),
+            (
+                "v_th ignored",
+                "'v_th', ",
+                "",
+                "test_settings.py::test_what_makes_the_network[train_cifar-v_th-0.5]",
+            ),
+            (
+                "kappa ignored",
+                "'kappa', ",
+                "",
+                "test_settings.py::test_what_makes_the_network[train_cifar-kappa-0.5]",
+            ),
+            (
+                "f_c ignored",
+                "'f_c', ",
+                "",
+                "test_settings.py::test_what_makes_the_network[train_cifar-f_c-0.7]",
+            ),
+            (
+                "momentum ignored",
+                "'momentum', ",
+                "",
+                "test_settings.py::test_what_makes_the_network[train_cifar-momentum-None]",
+            ),
+            (
+                "threshold ignored",
+                "'threshold', ",
+                "",
+                "test_settings.py::test_what_makes_the_network[train_cifar-threshold-estimated]",
+            ),
+            (
+                "width ignored",
+                ", 'width')",
+                ")",
+                "test_settings.py::test_what_makes_the_network[train_cifar-width-std]",
+            ),
+            (
+                "channels ignored",
+                "config.channels, neuron",
+                "2, neuron",
+                "test_settings.py::test_what_makes_the_network[train_cifar-channels-1]",
+            ),
+            (
+                "T ignored",
+                "config.T, shape",
+                "2, shape",
+                "test_settings.py::test_what_makes_the_network[train_cifar-T-1]",
+            ),
+            (
+                "bn_scale ignored",
+                "config.bn_scale is not None",
+                "False",
+                "test_settings.py::test_what_makes_the_network[train_cifar-bn_scale-0.3]",
+            ),
+            (
+                "bn_scale on the shift",
+                "module.weight, config",
+                "module.bias, config",
+                "test_settings.py::test_what_makes_the_network[train_cifar-bn_scale-0.3]",
+            ),
         ],
     ),
     (
@@ -1142,7 +1856,12 @@ MUTANTS = [
         "build",
         "test_settings.py -m 'not slow' -k 'recompute'",
         [
-            ("recompute ignored", "if config.recompute", "if False"),
+            (
+                "recompute ignored",
+                "if config.recompute",
+                "if False",
+                "test_settings.py::test_recompute[train_cifar-True]",
+            ),
         ],
     ),
     (
@@ -1150,7 +1869,12 @@ MUTANTS = [
         "build",
         "test_trainer.py -m 'not slow' -k 'imagenet_arrives'",
         [
-            ("ImageNet's form for none", "config.dataset == 'imagenet'", "False"),
+            (
+                "ImageNet's form for none",
+                "config.dataset == 'imagenet'",
+                "False",
+                "test_trainer.py::test_imagenet_arrives_as_its_recipe_says",
+            ),
         ],
     ),
     (
@@ -1158,7 +1882,12 @@ MUTANTS = [
         "batches",
         "test_settings.py -m 'not slow' -k 'workers'",
         [
-            ("workers ignored", "num_workers=workers", "num_workers=0"),
+            (
+                "workers ignored",
+                "num_workers=workers",
+                "num_workers=0",
+                "test_settings.py::test_workers[train_cifar-1]",
+            ),
         ],
     ),
     (
@@ -1170,6 +1899,7 @@ MUTANTS = [
                 "augmented alike in every epoch",
                 "(part, epoch, config.seed)",
                 "(part, epoch and 0, config.seed)",
+                "test_trainer.py::test_cifar_arrives_as_the_recipe_says[cifar10]",
             ),
         ],
     ),
@@ -1182,14 +1912,26 @@ MUTANTS = [
                 "the same order in every epoch",
                 "sample_seed(config.seed, epoch)",
                 "sample_seed(config.seed)",
+                "test_settings.py::test_every_epoch_has_an_order_of_its_own_that_the_seed_draws[train_cifar-3]",
             ),
             (
                 "an order that the seed does not draw",
                 "sample_seed(config.seed, epoch)",
                 "sample_seed(epoch)",
+                "test_settings.py::test_every_epoch_has_an_order_of_its_own_that_the_seed_draws[train_cifar-3]",
             ),
-            ("the last batch is kept", " if len(part) == batch", ""),
-            ("no order at all", "torch.randperm(n, generator=random)", "torch.arange(n)"),
+            (
+                "the last batch is kept",
+                " if len(part) == batch",
+                "",
+                "test_settings.py::test_batch_size[train_cifar-4]",
+            ),
+            (
+                "no order at all",
+                "torch.randperm(n, generator=random)",
+                "torch.arange(n)",
+                "test_settings.py::test_every_epoch_has_an_order_of_its_own_that_the_seed_draws[train_cifar-3]",
+            ),
         ],
     ),
     (
@@ -1197,19 +1939,36 @@ MUTANTS = [
         "evaluate",
         "test_trainer.py -m 'not slow' -k 'log_csv or layers_csv or evaluation_sees or cifar_arrives'",
         [
-            ("part of the test set", "order[rank::world]", "order[1::2]"),
+            (
+                "part of the test set",
+                "order[rank::world]",
+                "order[1::2]",
+                "test_trainer.py::test_log_csv_is_what_happened",
+            ),
             (
                 "sorted by class",
                 "torch.randperm(len(data), generator=torch.Generator().manual_seed(0))",
                 "torch.arange(len(data))",
+                "test_trainer.py::test_evaluation_sees_every_sample_once_in_one_random_order",
             ),
             (
                 "another order each time",
                 "generator=torch.Generator().manual_seed(0)",
                 "generator=None",
+                "test_trainer.py::test_evaluation_sees_every_sample_once_in_one_random_order",
             ),
-            ("layers of one batch", "i == 10", "i == 1"),
-            ("augmented test set", "parts, None, trainer", "parts, 0, trainer"),
+            (
+                "layers of one batch",
+                "i == 10",
+                "i == 1",
+                "test_trainer.py::test_layers_csv_is_what_the_probe_sees_on_the_test_set",
+            ),
+            (
+                "augmented test set",
+                "parts, None, trainer",
+                "parts, 0, trainer",
+                "test_trainer.py::test_cifar_arrives_as_the_recipe_says[cifar10]",
+            ),
         ],
     ),
     (
@@ -1225,11 +1984,17 @@ MUTANTS = [
         "compiled",
         "test_settings.py -m 'not slow' -k 'compile' test_trainer.py",
         [
-            ("compile ignored", "wanted = config.compile", "wanted = None"),
+            (
+                "compile ignored",
+                "wanted = config.compile",
+                "wanted = None",
+                "test_settings.py::test_compile[train_cifar-True]",
+            ),
             (
                 "compiled on the CPU too",
                 "wanted is None and device.type == 'cuda'",
                 "wanted is None",
+                "test_settings.py::test_compile[train_cifar-None]",
             ),
         ],
     ),
@@ -1238,8 +2003,18 @@ MUTANTS = [
         "compiled",
         "test_trainer.py -m 'not slow' -k 'leaves_compiled or after_an_exception'",
         [
-            ("compilation stays", "compile_neurons(before)", "pass"),
-            ("compilation ends with the run", "compile_neurons(before)", "compile_neurons(False)"),
+            (
+                "compilation stays",
+                "compile_neurons(before)",
+                "pass",
+                "test_trainer.py::test_a_run_leaves_compiled_neurons_as_the_caller_had_them[asked0-False]",
+            ),
+            (
+                "compilation ends with the run",
+                "compile_neurons(before)",
+                "compile_neurons(False)",
+                "test_trainer.py::test_a_run_leaves_compiled_neurons_as_the_caller_had_them[asked0-True]",
+            ),
         ],
     ),
     (
@@ -1255,23 +2030,60 @@ MUTANTS = [
         "fit",
         "test_settings.py -m 'not slow' -k 'sgd or lr or epochs or smoothing or batch or stop_after or amp'",
         [
-            ("weight decay ignored", "config.weight_decay, loss", "0.0001, loss"),
-            ("learning rate ignored", "config.lr, config", "0.1, config"),
-            ("schedule of another length", "Trainer(net, config.epochs", "Trainer(net, 400"),
+            (
+                "weight decay ignored",
+                "config.weight_decay, loss",
+                "0.0001, loss",
+                "test_settings.py::test_a_step_is_sgd_with_this_decay_and_momentum[train_cifar-0.0]",
+            ),
+            (
+                "learning rate ignored",
+                "config.lr, config",
+                "0.1, config",
+                "test_settings.py::test_lr[train_cifar-0.0]",
+            ),
+            (
+                "schedule of another length",
+                "Trainer(net, config.epochs",
+                "Trainer(net, 400",
+                "test_settings.py::test_lr[train_cifar-0.03]",
+            ),
             (
                 "stop_after changes the schedule",
                 "Trainer(net, config.epochs",
                 "Trainer(net, config.stop_after or config.epochs",
+                "test_settings.py::test_stop_after[train_cifar-2]",
             ),
-            ("precision ignored", "loss, config.amp)", "loss)"),
-            ("label smoothing ignored", "smooth = config.label_smoothing", "smooth = 0.1"),
+            (
+                "precision ignored",
+                "loss, config.amp)",
+                "loss)",
+                "test_settings.py::test_amp[train_cifar-bf16]",
+            ),
+            (
+                "label smoothing ignored",
+                "smooth = config.label_smoothing",
+                "smooth = 0.1",
+                "test_settings.py::test_label_smoothing[train_cifar-0.0]",
+            ),
             (
                 "loss of the last timestep",
                 "F.cross_entropy(readout(logits)",
                 "F.cross_entropy(logits[-1]",
+                "test_settings.py::test_label_smoothing[train_cifar-0.0]",
             ),
-            ("batch size ignored", "min(config.batch_size, len(train))", "min(10, len(train))"),
-            ("stop_after ignored", "config.stop_after or config.epochs", "config.epochs"),
+            (
+                "batch size ignored",
+                "min(config.batch_size, len(train))",
+                "min(10, len(train))",
+                "test_settings.py::test_batch_size[train_cifar-4]",
+            ),
+            (
+                "stop_after ignored",
+                "config.stop_after or config.epochs",
+                "config.epochs",
+                "test_settings.py::test_stop_after[train_cifar-1]",
+            ),
         ],
     ),
     (
@@ -1283,8 +2095,14 @@ MUTANTS = [
                 "trains when asked to test",
                 "if config.eval:\n            result",
                 "if False:\n            result",
+                "test_settings.py::test_eval[train_cifar-folder]",
             ),
-            ("begins in the first epoch again", "range(trainer.epoch,", "range(0,"),
+            (
+                "begins in the first epoch again",
+                "range(trainer.epoch,",
+                "range(0,",
+                "test_settings.py::test_a_run_resumed_in_epoch_3_sees_what_it_would_have_seen[train_cifar]",
+            ),
         ],
     ),
     (
@@ -1292,7 +2110,12 @@ MUTANTS = [
         "fit",
         "test_trainer.py -m 'not slow' -k 'other_data'",
         [
-            ("any data set will do", "test.facts | dict(samples=len(train))", "{}"),
+            (
+                "any data set will do",
+                "test.facts | dict(samples=len(train))",
+                "{}",
+                "test_trainer.py::test_resume_refuses_other_data",
+            ),
         ],
     ),
     (
@@ -1309,12 +2132,23 @@ MUTANTS = [
         "Run.restore",
         "test_trainer.py -m 'not slow' -k 'other_data or resume_after or best_pt or eval'",
         [
-            ("other data accepted", "if stored.get(name) != value", "if False"),
-            ("the best so far is forgotten", "self.best = checkpoint['best']", "pass"),
+            (
+                "other data accepted",
+                "if stored.get(name) != value",
+                "if False",
+                "test_trainer.py::test_resume_refuses_other_data",
+            ),
+            (
+                "the best so far is forgotten",
+                "self.best = checkpoint['best']",
+                "pass",
+                "test_trainer.py::test_resume_after_an_epoch_is_bit_for_bit",
+            ),
             (
                 "only the network is restored",
                 "self.trainer.load_state_dict(checkpoint)",
                 "self.trainer.net.load_state_dict(checkpoint['model'])",
+                "test_trainer.py::test_resume_after_an_epoch_is_bit_for_bit",
             ),
         ],
     ),
@@ -1364,9 +2198,24 @@ MUTANTS = [
         "test_trainer.py -m 'not slow' -k 'signal or save_every or log_csv'",
         [
             ("begins the epoch again", "parts[skipped:]", "parts"),
-            ("a signal is ignored", "if stop:\n", "if False:\n"),
-            ("exit code without the signal", "128 + stop", "128"),
-            ("images a second of one batch", "(len(parts) - skipped) * min", "min"),
+            (
+                "a signal is ignored",
+                "if stop:\n",
+                "if False:\n",
+                "test_trainer.py::test_a_signal_ends_the_step_saves_and_resumes_bit_for_bit[2]",
+            ),
+            (
+                "exit code without the signal",
+                "128 + stop",
+                "128",
+                "test_trainer.py::test_a_signal_ends_the_step_saves_and_resumes_bit_for_bit[2]",
+            ),
+            (
+                "images a second of one batch",
+                "(len(parts) - skipped) * min",
+                "min",
+                "test_trainer.py::test_save_every_saves_within_the_epoch_and_a_crash_loses_no_more",
+            ),
         ],
     ),
     (
@@ -1374,7 +2223,12 @@ MUTANTS = [
         "Run.train_epoch",
         "test_faults.py -m 'not slow' -k 'not_finite or middle'",
         [
-            ("infinity goes on", "not trainer.healthy()", "False"),
+            (
+                "infinity goes on",
+                "not trainer.healthy()",
+                "False",
+                "test_faults.py::test_a_picture_that_is_not_finite_stops_the_run_at_its_step_and_harms_nothing[off]",
+            ),
         ],
     ),
     (
@@ -1386,9 +2240,20 @@ MUTANTS = [
                 "the last layer is named",
                 "[*first, 'none: the gradient'][0]",
                 "[*first, 'none: the gradient'][-1]",
+                "test_faults.py::test_a_picture_that_is_not_finite_stops_the_run_at_its_step_and_harms_nothing[off]",
             ),
-            ("all layers are named", "if not value.isfinite().all()", "if True"),
-            ("epochs from 0", "epoch {trainer.epoch + 1}", "epoch {trainer.epoch}"),
+            (
+                "all layers are named",
+                "if not value.isfinite().all()",
+                "if True",
+                "test_faults.py::test_a_layer_in_the_middle_is_named",
+            ),
+            (
+                "epochs from 0",
+                "epoch {trainer.epoch + 1}",
+                "epoch {trainer.epoch}",
+                "test_faults.py::test_a_picture_that_is_not_finite_stops_the_run_at_its_step_and_harms_nothing[off]",
+            ),
         ],
     ),
     (
@@ -1396,20 +2261,42 @@ MUTANTS = [
         "Run.end_epoch",
         "test_trainer.py -m 'not slow' -k 'log_csv or best_is or writes'",
         [
-            ("the next epoch's rate in the log", "lr=lr", "lr=trainer.rate()"),
-            ("the best is the last", "result['accuracy'] > self.best['accuracy']", "True"),
+            (
+                "the next epoch's rate in the log",
+                "lr=lr",
+                "lr=trainer.rate()",
+                "test_trainer.py::test_a_run_writes_what_it_should",
+            ),
+            (
+                "the best is the last",
+                "result['accuracy'] > self.best['accuracy']",
+                "True",
+                "test_trainer.py::test_best_is_the_best_over_epochs",
+            ),
             (
                 "the best is the worst",
                 "result['accuracy'] > self.best['accuracy']",
                 "result['accuracy'] < self.best['accuracy'] or trainer.epoch == 1",
+                "test_trainer.py::test_best_is_the_best_over_epochs",
             ),
-            ("the best's epoch from 0", "epoch=trainer.epoch)\n", "epoch=trainer.epoch - 1)\n"),
+            (
+                "the best's epoch from 0",
+                "epoch=trainer.epoch)\n",
+                "epoch=trainer.epoch - 1)\n",
+                "test_trainer.py::test_a_run_writes_what_it_should",
+            ),
             (
                 "train and test accuracy swapped",
                 "train_accuracy=seen['accuracy'], test_accuracy=result['accuracy']",
                 "train_accuracy=result['accuracy'], test_accuracy=seen['accuracy']",
+                "test_trainer.py::test_a_run_writes_what_it_should",
             ),
-            ("loss of the test set", "loss=seen['loss']", "loss=result['loss']"),
+            (
+                "loss of the test set",
+                "loss=seen['loss']",
+                "loss=result['loss']",
+                "test_trainer.py::test_log_csv_is_what_happened",
+            ),
         ],
     ),
     (
@@ -1417,10 +2304,30 @@ MUTANTS = [
         "layer_rows",
         "test_trainer.py -m 'not slow' -k 'layers_csv'",
         [
-            ("timesteps from 0", "timestep=t + 1", "timestep=t"),
-            ("the weight's own leak parameter", "torch.sigmoid(lif.w)", "lif.w"),
-            ("the shift in gamma's place", "[1].weight.mean()", "[1].bias.mean()"),
-            ("every row is of the first timestep", "value[t].item()", "value[0].item()"),
+            (
+                "timesteps from 0",
+                "timestep=t + 1",
+                "timestep=t",
+                "test_trainer.py::test_layers_csv_is_what_the_probe_sees_on_the_test_set",
+            ),
+            (
+                "the weight's own leak parameter",
+                "torch.sigmoid(lif.w)",
+                "lif.w",
+                "test_trainer.py::test_layers_csv_is_what_the_probe_sees_on_the_test_set",
+            ),
+            (
+                "the shift in gamma's place",
+                "[1].weight.mean()",
+                "[1].bias.mean()",
+                "test_trainer.py::test_layers_csv_is_what_the_probe_sees_on_the_test_set",
+            ),
+            (
+                "every row is of the first timestep",
+                "value[t].item()",
+                "value[0].item()",
+                "test_trainer.py::test_layers_csv_is_what_the_probe_sees_on_the_test_set",
+            ),
         ],
     ),
     (
@@ -1428,7 +2335,12 @@ MUTANTS = [
         "signals",
         "test_trainer.py -m 'not slow' -k 'signal or after_an'",
         [
-            ("handlers stay", "stack.callback(signal.signal, number, before)", "pass"),
+            (
+                "handlers stay",
+                "stack.callback(signal.signal, number, before)",
+                "pass",
+                "test_trainer.py::test_a_signal_ends_the_step_saves_and_resumes_bit_for_bit[2]",
+            ),
             ("SIGTERM is not caught", "(signal.SIGINT, signal.SIGTERM)", "(signal.SIGINT,)"),
         ],
     ),
@@ -1442,7 +2354,12 @@ MUTANTS = [
                 "[line for line in lines if int(line.split(',')[0]) < epoch]",
                 "[]",
             ),
-            ("rows come twice", "int(line.split(',')[0]) < epoch", "True"),
+            (
+                "rows come twice",
+                "int(line.split(',')[0]) < epoch",
+                "True",
+                "test_trainer.py::test_rows_of_epochs_that_are_trained_again_are_replaced",
+            ),
         ],
     ),
     (
@@ -1450,17 +2367,29 @@ MUTANTS = [
         "locked",
         "test_trainer.py -m 'not slow' -k 'living or elsewhere'",
         [
-            ("no lock", "fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)", "pass"),
-            ("a finished run is overwritten", "(out / 'last.pt').exists()", "False"),
+            (
+                "no lock",
+                "fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)",
+                "pass",
+                "test_trainer.py::test_a_living_or_finished_run_is_not_overwritten",
+            ),
+            (
+                "a finished run is overwritten",
+                "(out / 'last.pt').exists()",
+                "False",
+                "test_trainer.py::test_a_living_or_finished_run_is_not_overwritten",
+            ),
             (
                 "logs stay behind",
                 "('best.pt', 'log.csv', 'layers.csv')",
                 "('best.pt', 'layers.csv')",
+                "test_trainer.py::test_resume_elsewhere_takes_the_logs_along",
             ),
             (
                 "the best stays behind",
                 "('best.pt', 'log.csv', 'layers.csv')",
                 "('log.csv', 'layers.csv')",
+                "test_trainer.py::test_resume_elsewhere_takes_the_logs_along",
             ),
         ],
     ),
@@ -1503,8 +2432,18 @@ MUTANTS = [
         "Settings",
         "test_trainer.py -m 'not slow' -k 'imagenet_arrives'",
         [
-            ("ImageNet's T", "T=4", "T=2"),
-            ("ImageNet's network", "arch='resnet18'", "arch='resnet19'"),
+            (
+                "ImageNet's T",
+                "T=4",
+                "T=2",
+                "test_trainer.py::test_imagenet_arrives_as_its_recipe_says",
+            ),
+            (
+                "ImageNet's network",
+                "arch='resnet18'",
+                "arch='resnet19'",
+                "test_trainer.py::test_imagenet_arrives_as_its_recipe_says",
+            ),
         ],
     ),
     (
@@ -1512,8 +2451,18 @@ MUTANTS = [
         "parser_of",
         "test_trainer.py -m 'not slow' -k 'bad_settings or help'",
         [
-            ("abbreviations accepted", "allow_abbrev=False", "allow_abbrev=True"),
-            ("exit code 1", "parser.exit(2,", "parser.exit(1,"),
+            (
+                "abbreviations accepted",
+                "allow_abbrev=False",
+                "allow_abbrev=True",
+                "test_trainer.py::test_bad_settings_end_in_one_line[arguments11-words11]",
+            ),
+            (
+                "exit code 1",
+                "parser.exit(2,",
+                "parser.exit(1,",
+                "test_trainer.py::test_bad_settings_end_in_one_line[arguments2-words2]",
+            ),
         ],
     ),
     (
@@ -1521,14 +2470,30 @@ MUTANTS = [
         "stored_settings",
         "test_trainer.py -m 'not slow' -k 'changed_setting or moved or where_and_how or best_pt or resume_after or eval_finds'",
         [
-            ("a changed setting accepted", "not free and (not same)", "False"),
-            ("nothing may change", "if not free and (not same)", "if not same"),
+            (
+                "a changed setting accepted",
+                "not free and (not same)",
+                "False",
+                "test_trainer.py::test_resume_refuses_a_changed_setting_by_name",
+            ),
+            (
+                "nothing may change",
+                "if not free and (not same)",
+                "if not same",
+                "test_trainer.py::test_resume_after_an_epoch_is_bit_for_bit",
+            ),
             (
                 "resumed where it was",
                 "stored['out'] = source if os.path.isdir(source) else os.path.dirname(source) or '.'",
                 "pass",
+                "test_trainer.py::test_a_folder_that_was_moved_goes_on_where_it_is",
             ),
-            ("best.pt is resumed", "'steps' not in checkpoint", "False"),
+            (
+                "best.pt is resumed",
+                "'steps' not in checkpoint",
+                "False",
+                "test_trainer.py::test_best_pt_is_tested_but_not_resumed",
+            ),
             ("stop_after is kept", "if name not in ONCE}", "if name not in ONCE - {'stop_after'}}"),
         ],
     ),
@@ -1586,24 +2551,95 @@ MUTANTS = [
         "Pictures",
         "test_trainer.py -m 'not slow' -k 'cifar_arrives or augmentation or crop'",
         [
-            ("AutoAugment never applied", "self.policy(x) if self.policy else x", "x"),
-            ("never flipped", "if flip:", "if False:"),
-            ("upside down", "x.flip(2)", "x.flip(1)"),
-            ("all flipped", "torch.rand(()) < 0.5", "True"),
-            ("a smaller crop window", "torch.randint(0, 9, (2,))", "torch.randint(0, 8, (2,))"),
-            ("not cropped", "top:top + height, left:left + width", "4:4 + height, 4:4 + width"),
-            ("drawn once per batch", "sample_seed(seed, epoch, i)", "sample_seed(seed, epoch)"),
-            ("drawn alike in every epoch", "sample_seed(seed, epoch, i)", "sample_seed(seed, i)"),
-            ("drawn alike for every seed", "sample_seed(seed, epoch, i)", "sample_seed(epoch, i)"),
-            ("the test set is augmented", "if epoch is None", "if False"),
-            ("the training set is not", "if epoch is None", "if True"),
-            ("not normalised", ".float() / 255 - mean)", ".float() / 255)"),
-            ("not divided by the deviation", "- mean) / std", "- mean)"),
-            ("labels in another order", "self.labels[indices]", "self.labels[:len(indices)]"),
+            (
+                "AutoAugment never applied",
+                "self.policy(x) if self.policy else x",
+                "x",
+                "test_trainer.py::test_cifar_arrives_as_the_recipe_says[cifar10]",
+            ),
+            (
+                "never flipped",
+                "if flip:",
+                "if False:",
+                "test_trainer.py::test_crop_and_flip_are_drawn_per_picture",
+            ),
+            (
+                "upside down",
+                "x.flip(2)",
+                "x.flip(1)",
+                "test_trainer.py::test_cifar_arrives_as_the_recipe_says[cifar10]",
+            ),
+            (
+                "all flipped",
+                "torch.rand(()) < 0.5",
+                "True",
+                "test_trainer.py::test_crop_and_flip_are_drawn_per_picture",
+            ),
+            (
+                "a smaller crop window",
+                "torch.randint(0, 9, (2,))",
+                "torch.randint(0, 8, (2,))",
+                "test_trainer.py::test_crop_and_flip_are_drawn_per_picture",
+            ),
+            (
+                "not cropped",
+                "top:top + height, left:left + width",
+                "4:4 + height, 4:4 + width",
+                "test_trainer.py::test_cifar_arrives_as_the_recipe_says[cifar10]",
+            ),
+            (
+                "drawn once per batch",
+                "sample_seed(seed, epoch, i)",
+                "sample_seed(seed, epoch)",
+                "test_trainer.py::test_imagenet_crops_at_random_and_flips",
+            ),
+            (
+                "drawn alike in every epoch",
+                "sample_seed(seed, epoch, i)",
+                "sample_seed(seed, i)",
+                "test_trainer.py::test_cifar_arrives_as_the_recipe_says[cifar10]",
+            ),
+            (
+                "drawn alike for every seed",
+                "sample_seed(seed, epoch, i)",
+                "sample_seed(epoch, i)",
+                "test_trainer.py::test_augmentation_depends_on_seed_epoch_and_picture_alone",
+            ),
+            (
+                "the test set is augmented",
+                "if epoch is None",
+                "if False",
+                "test_trainer.py::test_cifar_arrives_as_the_recipe_says[cifar10]",
+            ),
+            (
+                "the training set is not",
+                "if epoch is None",
+                "if True",
+                "test_trainer.py::test_cifar_arrives_as_the_recipe_says[cifar10]",
+            ),
+            (
+                "not normalised",
+                ".float() / 255 - mean)",
+                ".float() / 255)",
+                "test_trainer.py::test_cifar_arrives_as_the_recipe_says[cifar10]",
+            ),
+            (
+                "not divided by the deviation",
+                "- mean) / std",
+                "- mean)",
+                "test_trainer.py::test_cifar_arrives_as_the_recipe_says[cifar10]",
+            ),
+            (
+                "labels in another order",
+                "self.labels[indices]",
+                "self.labels[:len(indices)]",
+                "test_trainer.py::test_cifar_arrives_as_the_recipe_says[cifar10]",
+            ),
             (
                 "the global generator is used up",
                 "torch.random.fork_rng(devices=[])",
                 "torch.random.fork_rng(enabled=False)",
+                "test_trainer.py::test_augmentation_depends_on_seed_epoch_and_picture_alone",
             ),
         ],
     ),
@@ -1612,16 +2648,23 @@ MUTANTS = [
         "Files",
         "test_trainer.py -m 'not slow' -k 'imagenet_arrives or imagenet_crops'",
         [
-            ("CIFAR's policy", "AutoAugmentPolicy.IMAGENET", "AutoAugmentPolicy.CIFAR10"),
+            (
+                "CIFAR's policy",
+                "AutoAugmentPolicy.IMAGENET",
+                "AutoAugmentPolicy.CIFAR10",
+                "test_trainer.py::test_imagenet_arrives_as_its_recipe_says",
+            ),
             (
                 "no policy",
                 "transforms.RandomHorizontalFlip(), policy",
                 "transforms.RandomHorizontalFlip()",
+                "test_trainer.py::test_imagenet_arrives_as_its_recipe_says",
             ),
             (
                 "the centre at training",
                 "pil_to_tensor(self.random(open_picture(self.images[i])))",
                 "self.plain(i)",
+                "test_trainer.py::test_imagenet_arrives_as_its_recipe_says",
             ),
             (
                 "never flipped",
@@ -1632,6 +2675,7 @@ MUTANTS = [
                 "the whole picture in the test",
                 "scaled(side * 256 // 224, side)",
                 "scaled(side, side)",
+                "test_trainer.py::test_imagenet_arrives_as_its_recipe_says",
             ),
         ],
     ),
@@ -1657,8 +2701,14 @@ MUTANTS = [
                 "the first ones, not drawn",
                 "torch.randperm(n, generator=torch.Generator().manual_seed(config.seed))[:limit]",
                 "torch.arange(limit)",
+                "test_settings.py::test_limits_draw_by_the_seed[train_cifar]",
             ),
-            ("drawn alike for every seed", "manual_seed(config.seed)", "manual_seed(0)"),
+            (
+                "drawn alike for every seed",
+                "manual_seed(config.seed)",
+                "manual_seed(0)",
+                "test_settings.py::test_limits_draw_by_the_seed[train_cifar]",
+            ),
         ],
     ),
     (
@@ -1695,7 +2745,12 @@ MUTANTS = [
         "listed",
         "test_trainer.py -m 'not slow' -k 'folder' test_settings.py",
         [
-            ("val not looked for", "'val' if (root / 'val').is_dir() else 'test'", "'test'"),
+            (
+                "val not looked for",
+                "'val' if (root / 'val').is_dir() else 'test'",
+                "'test'",
+                "test_trainer.py::test_folder",
+            ),
             ("data ignored", "pathlib.Path(config.data)", "pathlib.Path('data')"),
         ],
     ),
@@ -1747,8 +2802,18 @@ MUTANTS = [
         "compare",
         "test_trainer.py -k four_networks",
         [
-            ("one scale", "bn_scale=scale", "bn_scale=1.0"),
-            ("scales other than printed", "bn_scale=scale", "bn_scale=1.3 - scale"),
+            (
+                "one scale",
+                "bn_scale=scale",
+                "bn_scale=1.0",
+                "test_trainer.py::test_the_demos_four_networks_and_its_table",
+            ),
+            (
+                "scales other than printed",
+                "bn_scale=scale",
+                "bn_scale=1.3 - scale",
+                "test_trainer.py::test_the_demos_four_networks_and_its_table",
+            ),
             (
                 "the rules are not those printed",
                 "threshold=threshold, width=width",

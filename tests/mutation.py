@@ -102,7 +102,7 @@ def main():
     jobs = []
     lost = []
     for file, function, tests, changes in MUTANTS:
-        for name, old, new in changes:
+        for name, old, new, *narrow in changes:
             label = f"{file}:{function}: {name}"
             try:
                 text = broken(file, function, old, new)
@@ -110,7 +110,7 @@ def main():
                 lost.append(f"{label}: {error}")
                 continue
             if any(fnmatch.fnmatch(x, asked.only) for x in (name, function, label)):
-                jobs.append((label, file, tests, text))
+                jobs.append((label, file, *(narrow or [tests]), text))
     if lost:
         print("not found:", *lost, sep="\n  ", file=sys.stderr)
         sys.exit(2)

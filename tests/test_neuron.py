@@ -11,6 +11,7 @@ import pytest
 import torch
 from conftest import ARMS
 from conftest import finish
+from conftest import follows_batch
 from conftest import load
 from conftest import relative
 from conftest import torchrun
@@ -28,7 +29,7 @@ NARROW = (torch.bfloat16, torch.float16)
 
 # ---- the oracle ----
 def expected_theta(u, t, tau, a, running, *, v_th, f_c, momentum, threshold, width, training):
-    follows = threshold in ("true", "estimated") or (threshold, width) == ("fixed", "threshold")
+    follows = follows_batch(threshold, width)
     if threshold == "learned":
         return torch.exp(a).to(u.dtype)
     if not follows:
@@ -79,7 +80,7 @@ def oracle(
         spikes.append(s)
         fires.append(fire.item())
         widths.append(k)
-        follows = threshold in ("true", "estimated") or (threshold, width) == ("fixed", "threshold")
+        follows = follows_batch(threshold, width)
         if training and momentum is not None and follows:
             after[t] = momentum * theta.detach() + (1 - momentum) * running[t]
     return torch.stack(spikes), fires, widths, after
@@ -250,7 +251,7 @@ def test_a_negative_mean_does_not_fire_resting_neurons():
 
 
 # (fixed, threshold) computes Eq. 5 for its width, but fires at v_th: NaN all the same, as it has no width
-BATCHWISE = [("true", width) for width in dsatgo.WIDTHS] + [("fixed", "threshold")]
+BATCHWISE = [arm for arm in ARMS if follows_batch(*arm) and arm[0] != "estimated"]
 
 
 @pytest.mark.parametrize("threshold, width", ARMS)
@@ -305,7 +306,7 @@ def test_a_timestep_that_is_not_finite_does_not_stop_the_others_from_being_avera
 def test_arms_without_eq_5_keep_no_statistics(threshold, width):
     layer = LIF(2, threshold=threshold, width=width, v_th=0.5)
     layer(torch.randn(2, 3, 4))
-    follows = threshold in ("true", "estimated") or (threshold, width) == ("fixed", "threshold")
+    follows = follows_batch(threshold, width)
     assert layer.updates == follows
     assert (layer.running_threshold == 0.5).all() != follows
 
@@ -398,7 +399,7 @@ def test_one_warning_for_thresholds_that_were_never_updated():
 @pytest.mark.parametrize("threshold, width", ARMS)
 def test_only_arms_that_evaluate_running_thresholds_warn(threshold, width):
     current = torch.randn(1, 5, 2)
-    follows = threshold in ("true", "estimated") or (threshold, width) == ("fixed", "threshold")
+    follows = follows_batch(threshold, width)
     arm = dict(threshold=threshold, width=width)
     assert len(warned(LIF(1, **arm).eval(), current)) == follows
     assert not warned(LIF(1, **arm), current), "in training"
