@@ -2,332 +2,502 @@
 
     python reference_numpy.py        a lesson in the paper's order, with numbers, in seconds
 
-Read it beside the paper; equation numbers are the main text's, the names those of `dsatgo.py`, whose tests hold it against
-this file. Every layer is a pair
+Read it beside the paper; equation numbers are the main text's, the names those of `dsatgo.py`,
+whose tests hold it against this file. Every layer is a pair
 
     out, cache = forward(x, ...)     and     gradients = backward(dout, cache)
 
-where dout is dL/dout, and the backward reads as the forward reversed. Time comes first: [T, B, ...]; N is everything behind T.
+where dout is dL/dout, and the backward reads as the forward reversed.
 
-    current  I(t)  a layer's input          theta  the adaptive threshold, Eqs. 5, 6      tau     the leak
-    u        U(t)  membrane potential       k      width of the surrogate, Eq. 7          v_th    initial threshold V_th
-    s        S(t)  spikes                   fire   where a neuron fires: theta or v_th    kappa   base width
+    paper             code      shape         equation
+    I(t)              current   [T, B, ...]   1   a layer's input
+    U(t)              u         [T, B, ...]   2   the membrane potential
+    S(t)              s         [T, B, ...]   3   the spikes, 0 or 1
+    tau               tau       float         2   the leak
+    V_th              v_th      float         3   the initial threshold
+    Delta V_th(t)_n   theta     [T]           5   the adaptive threshold
+    Delta V_th(t)     running   [T]           6   its moving average, used for inference
+                      fire      [T]           3   where a neuron fires: theta or v_th
+    kappa             kappa     float         4   the base width, and the k at the right of 7
+    k                 k         [T]           7   the surrogate's width
+
+Time comes first: [T, B, ...]; a layer without time is applied to [T*B, ...]. A potential equal to
+its threshold fires.
 """
+
+from functools import partial
+
 import numpy as np
 from scipy.stats import norm
 
-FLOOR = 1e-3    # the smallest theta, in units of v_th, and the smallest width, in units of kappa
-RULES = dict(threshold=("true", "estimated", "fixed", "learned"), width=("threshold", "std", "fixed"))
+THRESHOLDS = ("true", "estimated", "fixed", "learned")
+WIDTHS = ("threshold", "std", "fixed")
+FLOOR = 1e-3  # the smallest theta, in units of v_th, and the smallest width, in units of kappa
 
-# ---- 1. Spike and surrogate ----
+
+# ---- 1. Spike and surrogate ----------------------------------------------------------------------
 def heaviside(u, fire, k):
     """Eq. 3: 1 where u >= fire. The surrogate's width k plays no part forward."""
     return (u >= fire).astype(float)
 
+
 def ramp(u, fire, k):
-    """The function whose derivative Eq. 4 is: from 0 at fire - k/2 to 1 at fire + k/2. With it in the step's place the
-    network is differentiable, and finite differences must agree with the backward pass."""
+    """The function whose derivative Eq. 4 is: from 0 at fire - k/2 to 1 at fire + k/2. With it in
+    the step's place the network is differentiable, and finite differences prove the backward."""
     return np.clip((u - fire) / k + 0.5, 0, 1)
+
 
 def rectangle(u, theta, width):
     """Eq. 4, the surrogate of dS/dU: 1/width inside the closed window, 0 outside."""
     return (np.abs(u - theta) <= width / 2) / width
 
-# ---- 2. Threshold and width ----
+
+# ---- 2. Threshold and width ----------------------------------------------------------------------
 def adaptive_threshold(u, f_c=1.0):
-    """Eq. 5, "true": f_c (mean + std) over all of u, one timestep of one layer with its whole batch."""
+    """Eq. 5, "true": f_c (mean + std) over all of u, one timestep of one layer, whole batch."""
     return f_c * (u.mean() + np.sqrt(((u - u.mean()) ** 2).mean()))
 
+
 def estimated_threshold(tau, v_th=1.0, f_c=1.0):
-    """Eq. 5, "estimated"."""
-    return f_c * np.sqrt(1 + tau ** 2) * v_th
+    """Eq. 5, "estimated": for currents that are N(0, v_th^2)."""
+    return f_c * np.sqrt(1 + tau**2) * v_th
+
 
 def moving_average(running, theta, momentum=0.1):
     """Eq. 6, after each training batch; what is not finite is not averaged in."""
     return np.where(np.isfinite(theta), momentum * theta + (1 - momentum) * running, running)
 
+
 def surrogate_width(theta, v_th=1.0, kappa=1.0):
     """Eq. 7, both of its branches as printed."""
-    narrower = (1 - np.tanh(v_th - theta)) * kappa          # theta < v_th: the potentials are concentrated
-    wider = (1 + np.tanh(theta - v_th)) * kappa             # theta >= v_th: they are dispersed
+    narrower = (1 - np.tanh(v_th - theta)) * kappa  # theta < v_th: the potentials are concentrated
+    wider = (1 + np.tanh(theta - v_th)) * kappa  # theta >= v_th: they are dispersed
     return np.maximum(np.where(theta < v_th, narrower, wider), FLOOR * kappa)
 
+
 def firing_probability(f_c=1.0, mu=0.0, sigma=1.0):
-    """Theorem 1: the share of N(mu, sigma^2) above f_c (mu + sigma). At f_c = 1 it is 1 - Phi(1) = 15.87 % whatever mu and
-    sigma are; at any other f_c it depends on mu / sigma."""
+    """Theorem 1: the share of N(mu, sigma^2) above f_c (mu + sigma). At f_c = 1 it is 1 - Phi(1),
+    15.87 %, whatever mu and sigma are; at any other f_c it depends on mu / sigma."""
     return 1 - norm.cdf(f_c + (f_c - 1) * mu / sigma)
+
 
 def gradient_probability(theta, k, mu, sigma):
     """Fig. 5: the share of N(mu, sigma^2) inside the surrogate's window, within k/2 of theta."""
     return norm.cdf((theta + k / 2 - mu) / sigma) - norm.cdf((theta - k / 2 - mu) / sigma)
 
-# ---- 3. The neuron ----
-def lif_forward(current, tau=0.2, v_th=1.0, kappa=1.0, f_c=1.0, threshold="true", width="threshold", running=None,
-                spike=heaviside):
-    """One layer of LIF neurons, Eqs. 2-7: current [T, ...] -> spikes [T, ...], cache. The cache holds u [T, ...], theta, fire
-    and k [T]. `threshold` and `width` are the rules of `dsatgo.LIF`. `running` [T] are thresholds to use in place of this
-    batch's: the running ones at inference, or learned ones ("fixed" has no use for them, unless its width follows them).
-    ValueError: a rule that is none of these.
+
+# ---- 3. The neuron -------------------------------------------------------------------------------
+def theta_of(u, t, threshold, running, tau, v_th, f_c):
+    """The threshold of timestep t: the one in `running` or, if that is None, by the rule."""
+    if threshold not in THRESHOLDS:
+        raise ValueError(f"threshold={threshold!r}: must be one of {THRESHOLDS}")
+    if running is not None:
+        return running[t]  # Eq. 6's, learned or fixed
+    if threshold == "learned":
+        return v_th  # where learning starts
+    if threshold == "estimated":
+        return estimated_threshold(tau, v_th, f_c)  # Eq. 5
+    return adaptive_threshold(u, f_c)  # Eq. 5; "fixed" fires at v_th, but its width may follow
+
+
+def width_of(u, theta, width, v_th, kappa):
+    """The width of one timestep, by the rule."""
+    if width not in WIDTHS:
+        raise ValueError(f"width={width!r}: must be one of {WIDTHS}")
+    if width == "threshold":
+        return surrogate_width(theta, v_th, kappa)  # Eq. 7
+    if width == "std":
+        return surrogate_width(u.std(), v_th, kappa)  # what the released code computes instead
+    return kappa
+
+
+def lif_forward(
+    current,
+    tau=0.2,
+    v_th=1.0,
+    kappa=1.0,
+    f_c=1.0,
+    threshold="true",
+    width="threshold",
+    running=None,
+    spike=heaviside,
+):
+    """One layer of LIF neurons, Eqs. 2-7: current [T, ...] -> spikes [T, ...], cache. The cache
+    holds u [T, ...], theta, fire and k [T]. `threshold` and `width` are the rules of `dsatgo.LIF`.
+    `running` [T] are thresholds to use in place of this batch's: the running ones at inference, or
+    learned ones ("fixed" has no use for them, unless its width follows them). ValueError: a rule
+    that is none of these.
 
     One neuron, tau = 1/2, fixed threshold and width 1, through three timesteps:
-        U(1) = 1/2 * 0 + 1.5             = 1.5   >= 1: a spike
-        U(2) = 1/2 * 1.5 * (1 - 1) + 0.5 = 0.5   < 1: none, and nothing is left of U(1) since the neuron was reset
-        U(3) = 1/2 * 0.5 * (1 - 0) + 0.75 = 1.0  >= 1: a spike, equality fires
+        U(1) = 1/2 * 0 + 1.5              = 1.5   >= 1: a spike
+        U(2) = 1/2 * 1.5 * (1 - 1) + 0.5  = 0.5   < 1: none; the reset left nothing of U(1)
+        U(3) = 1/2 * 0.5 * (1 - 0) + 0.75 = 1.0   >= 1: a spike, equality fires
 
-    >>> spikes, cache = lif_forward(np.array([[1.5], [0.5], [0.75]]), tau=0.5, threshold="fixed", width="fixed")
+    >>> current = np.array([[1.5], [0.5], [0.75]])
+    >>> spikes, cache = lif_forward(current, tau=0.5, threshold="fixed", width="fixed")
     >>> cache["u"].ravel().tolist(), spikes.ravel().tolist()
     ([1.5, 0.5, 1.0], [1.0, 0.0, 1.0])
 
     Let L = S(3). All three potentials lie in the window [0.5, 1.5], where dS/dU = 1:
         dL/dU(3) = 1
-        dL/dU(2) = tau (1 - S(2)) dL/dU(3) + dL/dS(2) = 0.5 - 0.25 = 0.25,    dL/dS(2) = -tau U(2) dL/dU(3) = -0.25
-        dL/dU(1) = tau (1 - S(1)) dL/dU(2) + dL/dS(1) = 0 - 0.1875,           dL/dS(1) = -tau U(1) dL/dU(2) = -0.1875
+        dL/dS(2) = -tau U(2) dL/dU(3) = -0.25
+        dL/dU(2) = dL/dS(2) + tau (1 - S(2)) dL/dU(3) = -0.25 + 0.5 = 0.25
+        dL/dS(1) = -tau U(1) dL/dU(2) = -0.1875
+        dL/dU(1) = dL/dS(1) + tau (1 - S(1)) dL/dU(2) = -0.1875 + 0
         dL/dtau  = U(1) (1 - S(1)) dL/dU(2) + U(2) (1 - S(2)) dL/dU(3) = 0 + 0.5
 
     >>> dcurrent, dtau = lif_backward(np.array([[0.0], [0.0], [1.0]]), cache)
     >>> dcurrent.ravel().tolist(), float(dtau)
     ([-0.1875, 0.25, 1.0], 0.5)
     """
-    for name, rule in dict(threshold=threshold, width=width).items():
-        if rule not in RULES[name]:
-            raise ValueError(f"{name}={rule!r}: must be one of {RULES[name]}")
-    u = s = np.zeros(current.shape[1:])                                            # at rest
+    if threshold == "fixed" and width != "threshold":
+        running = [v_th] * len(current)  # nothing follows the potentials
+    u = s = np.zeros(current.shape[1:])  # at rest
     trace = []
     for t in range(len(current)):
-        u = tau * u * (1 - s) + current[t]                                         # Eq. 2
-        if threshold == "fixed" and width != "threshold":
-            theta = v_th
-        elif running is not None:
-            theta = running[t]                                                     # Eq. 6, inference
-        elif threshold == "learned":
-            theta = v_th                                                           # where learning starts
-        elif threshold == "estimated":
-            theta = estimated_threshold(tau, v_th, f_c)                            # Eq. 5
-        else:
-            theta = adaptive_threshold(u, f_c)                                     # Eq. 5
-        theta = max(theta, FLOOR * v_th) if np.isfinite(theta) else np.nan         # a layer at rest must not fire
+        u = tau * u * (1 - s) + current[t]  # Eq. 2
+        theta = theta_of(u, t, threshold, running, tau, v_th, f_c)  # Eq. 5, or Eq. 6's
+        # floored: a layer at rest must not fire
+        theta = max(theta, FLOOR * v_th) if np.isfinite(theta) else np.nan
         fire = v_th if threshold == "fixed" else theta
-        k = {"threshold": surrogate_width(theta, v_th, kappa), "std": surrogate_width(u.std(), v_th, kappa),
-             "fixed": kappa}[width]                                                # Eq. 7, or the released code's
-        s = spike(u, fire, k) + 0 * (u - theta)                                    # Eq. 3; NaN stays NaN
+        k = width_of(u, theta, width, v_th, kappa)  # Eq. 7
+        s = spike(u, fire, k) + 0 * (u - theta)  # Eq. 3; NaN stays NaN
         trace.append((u, s, theta, fire, k))
     u, s, theta, fire, k = (np.array(column) for column in zip(*trace))
     return s, dict(u=u, s=s, theta=theta, fire=fire, k=k, tau=tau, learned=threshold == "learned")
 
-def lif_backward(dspikes, cache):
-    """dL/dS [T, ...] -> dL/dI [T, ...], dL/dtau and, of a learned threshold, dL/dtheta. Thresholds and widths are constants
-    otherwise, as in Eqs. 9-10."""
-    u, s, fire, k, tau = (cache[name] for name in ("u", "s", "fire", "k", "tau"))
-    du, dtau, dtheta = np.zeros(u.shape[1:]), 0.0, 0.0                             # after the last timestep
-    dcurrent = np.zeros_like(u)
-    for t in reversed(range(len(u))):                                              # du is dL/dU(t+1)
-        dtau += (du * u[t] * (1 - s[t])).sum()                                     # Eq. 2: dU(t+1)/dtau
-        ds = dspikes[t] - du * tau * u[t]                                          # Eq. 10, by dU(t+1)/dS(t)
-        through_spike = ds * rectangle(u[t], fire[t], k[t])                        # Eq. 9, first term
-        du = through_spike + du * tau * (1 - s[t])                                 # Eq. 9, second: dU(t+1)/dU(t)
-        dtheta -= through_spike.sum()                                              # S falls as theta rises
-        dcurrent[t] = du                                                           # Eq. 2: dU(t)/dI(t) = 1
-    return (dcurrent, dtau, dtheta) if cache["learned"] else (dcurrent, dtau)
 
-# ---- 4. Layers without time: applied to [T*B, ...] in the networks; here the leading axes may be any ----
+def lif_backward(dspikes, cache):
+    """Eqs. 9, 10: dL/dS [T, ...] -> dL/dI [T, ...], dL/dtau and, of a learned threshold, dL/dtheta.
+    Other thresholds, and all widths, are constants."""
+    u = cache["u"]
+    s = cache["s"]
+    fire = cache["fire"]
+    k = cache["k"]
+    tau = cache["tau"]
+    dcurrent = np.zeros_like(u)
+    dtau = 0.0
+    dtheta = 0.0
+    du = np.zeros(u.shape[1:])  # nothing follows the last timestep
+    for t in reversed(range(len(u))):
+        # here du is dL/dU(t+1), and Eq. 2 says U(t+1) = tau U(t) (1 - S(t)) + I(t+1)
+        dtau += (du * u[t] * (1 - s[t])).sum()
+        ds = dspikes[t] - du * tau * u[t]  # Eq. 10: dU(t+1)/dS(t) = -tau U(t)
+        through_spike = ds * rectangle(u[t], fire[t], k[t])  # Eq. 9, first term, with Eq. 4
+        dtheta -= through_spike.sum()  # S falls as theta rises
+        du = through_spike + du * tau * (1 - s[t])  # Eq. 9, second: dU(t+1)/dU(t)
+        dcurrent[t] = du  # Eq. 2: dU(t)/dI(t) = 1
+    if cache["learned"]:
+        return dcurrent, dtau, dtheta
+    return dcurrent, dtau
+
+
+# ---- 4. Layers without time ----------------------------------------------------------------------
 def linear_forward(x, weight):
     """Eq. 1: x [..., in], weight [out, in] -> [..., out]."""
     return x @ weight.T, (x, weight)
 
+
 def linear_backward(dout, cache):
-    """Eq. 11 as the chain rule gives it: dL/dw_ij sums dL/dI_i(t) S_j(t) over timesteps and samples."""
+    """Eq. 11 as the chain rule gives it: dL/dw_ij sums dL/dI_i(t) S_j(t) over time and samples."""
     x, weight = cache
-    dweight = dout.reshape(-1, dout.shape[-1]).T @ x.reshape(-1, x.shape[-1])      # Eq. 11
-    return dout @ weight, dweight
+    dweight = dout.reshape(-1, dout.shape[-1]).T @ x.reshape(-1, x.shape[-1])  # Eq. 11
+    dx = dout @ weight  # Eq. 10, second line
+    return dx, dweight
+
 
 def conv_forward(x, weight, stride=1, padding=1):
-    """x [N, in, H, W], weight [out, in, K, K] -> [N, out, H', W']: Eq. 1 with shared weights."""
-    K = weight.shape[2]
+    """Eq. 1 with shared weights: x [N, in, H, W], weight [out, in, K, K] -> [N, out, H', W']."""
     x = np.pad(x, ((0, 0), (0, 0), (padding, padding), (padding, padding)))
-    windows = np.lib.stride_tricks.sliding_window_view(x, (K, K), axis=(2, 3))[:, :, ::stride, ::stride]
-    return np.einsum("nchwij,ocij->nohw", windows, weight, optimize=True), (x.shape, windows, weight, stride, padding)
+    windows = np.lib.stride_tricks.sliding_window_view(x, weight.shape[2:], axis=(2, 3))
+    windows = windows[:, :, ::stride, ::stride]  # [N, in, H', W', K, K]
+    out = np.einsum("nchwij,ocij->nohw", windows, weight, optimize=True)
+    return out, (x.shape, windows, weight, stride, padding)
+
 
 def conv_backward(dout, cache):
+    """Eqs. 10 and 11 as above, summed over places too."""
     shape, windows, weight, stride, padding = cache
-    dweight = np.einsum("nohw,nchwij->ocij", dout, windows, optimize=True)         # Eq. 11, summed over positions too
-    dx, (height, width) = np.zeros(shape), dout.shape[2:]
-    for i in range(weight.shape[2]):
-        for j in range(weight.shape[3]):                                           # what each tap read, it hands back
-            dx[:, :, i:i + stride * height:stride, j:j + stride * width:stride] += np.einsum(
-                "nohw,oc->nchw", dout, weight[:, :, i, j], optimize=True)
-    return dx[:, :, padding:shape[2] - padding, padding:shape[3] - padding], dweight
+    dweight = np.einsum("nohw,nchwij->ocij", dout, windows, optimize=True)
+    dwindows = np.einsum("nohw,ocij->nchwij", dout, weight, optimize=True)
+    dx = np.zeros(shape)
+    height, width = dout.shape[2:]
+    for i, j in np.ndindex(weight.shape[2:]):  # what each tap read, it hands back
+        rows = slice(i, i + stride * height, stride)
+        columns = slice(j, j + stride * width, stride)
+        dx[:, :, rows, columns] += dwindows[..., i, j]
+    return dx[:, :, padding : shape[2] - padding, padding : shape[3] - padding], dweight
+
 
 def batchnorm_forward(x, gamma, beta, eps=1e-5, running=None):
-    """Batch norm over time and batch (and place): x [N, C] or [N, C, H, W], N = T*B. tdBN is gamma starting at v_th.
-    `running` (mean, variance): evaluation mode."""
-    axes, shape = (0, *range(2, x.ndim)), (1, -1) + (1,) * (x.ndim - 2)
-    mean, var = (x.mean(axes), x.var(axes)) if running is None else running
-    xhat = (x - mean.reshape(shape)) / np.sqrt(var.reshape(shape) + eps)
-    return gamma.reshape(shape) * xhat + beta.reshape(shape), (xhat, gamma, var, eps, axes, shape, running is None)
+    """Over time and batch (and place): x [N, C] or [N, C, H, W], N = T*B; gamma, beta [C]. tdBN is
+    gamma starting at v_th. `running` (mean [C], variance [C]): evaluation mode."""
+    axes = (0, *range(2, x.ndim))
+    shape = (1, -1) + (1,) * (x.ndim - 2)
+    of_batch = running is None
+    if of_batch:
+        running = (x.mean(axes), x.var(axes))
+    mean, var = (statistic.reshape(shape) for statistic in running)
+    gamma = gamma.reshape(shape)
+    std = np.sqrt(var + eps)
+    xhat = (x - mean) / std
+    return gamma * xhat + beta.reshape(shape), (xhat, std, gamma, axes, of_batch)
+
 
 def batchnorm_backward(dout, cache):
-    xhat, gamma, var, eps, axes, shape, batch = cache
-    dgamma, dbeta, dxhat = (dout * xhat).sum(axes), dout.sum(axes), dout * gamma.reshape(shape)
-    if batch:                                                                      # mean and variance saw x as well
-        dxhat = dxhat - dxhat.mean(axes, keepdims=True) - xhat * (dxhat * xhat).mean(axes, keepdims=True)
-    return dxhat / np.sqrt(var.reshape(shape) + eps), dgamma, dbeta
+    xhat, std, gamma, axes, of_batch = cache
+    dbeta = dout.sum(axes)
+    dgamma = (dout * xhat).sum(axes)
+    dxhat = dout * gamma
+    if of_batch:  # mean and variance saw x as well
+        through_mean = dxhat.mean(axes, keepdims=True)
+        through_var = xhat * (dxhat * xhat).mean(axes, keepdims=True)
+        dxhat = dxhat - through_mean - through_var
+    return dxhat / std, dgamma, dbeta
+
 
 def pool_forward(x):
-    """2x2 average pool of stride 2: [N, C, H, W] -> [N, C, H//2, W//2]; an odd last row or column is left out."""
-    height, width = x.shape[2] // 2 * 2, x.shape[3] // 2 * 2
-    blocks = x[:, :, :height, :width].reshape(*x.shape[:2], height // 2, 2, width // 2, 2)
+    """2x2 average pool: [N, C, H, W] -> [N, C, H//2, W//2]. An odd last row or column is lost."""
+    height, width = (side // 2 for side in x.shape[2:])
+    blocks = x[:, :, : 2 * height, : 2 * width].reshape(*x.shape[:2], height, 2, width, 2)
     return blocks.mean((3, 5)), x.shape
+
 
 def pool_backward(dout, shape):
     dx = np.zeros(shape)
-    spread = np.repeat(np.repeat(dout, 2, 2), 2, 3) / 4
-    dx[:, :, :spread.shape[2], :spread.shape[3]] = spread
+    height, width = dout.shape[2:]
+    blocks = dout.repeat(2, axis=2).repeat(2, axis=3) / 4
+    dx[:, :, : 2 * height, : 2 * width] = blocks
     return dx
+
 
 def sew_forward(s, identity):
     """SEW residual: the spikes of the block and those that skipped it are added."""
     return s + identity, None
 
+
 def sew_backward(dout, cache):
     return dout, dout
 
-# ---- 5. Output and losses ----
+
+# ---- 5. Output and losses ------------------------------------------------------------------------
 def readout_forward(logits):
     """Eq. 8: [T, B, classes] -> [B, classes], the mean over time."""
     return logits.mean(0), len(logits)
 
+
 def readout_backward(dout, T):
+    """Eq. 8: each timestep's share is 1/T."""
     return np.repeat(dout[None] / T, T, axis=0)
 
+
 def cross_entropy_forward(logits, labels, label_smoothing=0.0):
-    """logits [N, classes], labels [N] -> scalar. Smoothing spreads that share of the target over all classes."""
+    """logits [N, classes], labels [N] -> scalar. Smoothing: that share goes to all classes."""
     shifted = logits - logits.max(1, keepdims=True)
     logp = shifted - np.log(np.exp(shifted).sum(1, keepdims=True))
     target = np.full(logits.shape, label_smoothing / logits.shape[1])
     target[np.arange(len(labels)), labels] += 1 - label_smoothing
     return -(target * logp).sum(1).mean(), (np.exp(logp), target)
 
+
 def cross_entropy_backward(dloss, cache):
     p, target = cache
     return dloss * (p - target) / len(p)
 
+
 def tet_forward(logits, labels, phi=1.0, lam=1e-3, label_smoothing=0.0):
-    """TET (Deng et al. 2022): logits [T, B, classes]. The cross-entropy of every timestep, and a pull towards phi."""
-    flat = logits.reshape(-1, logits.shape[2])                                     # [T*B, classes]
+    """TET (Deng et al. 2022), logits [T, B, classes] -> scalar: every timestep's cross-entropy, and
+    a pull towards phi."""
+    flat = logits.reshape(-1, logits.shape[2])  # [T*B, classes]
     ce, cache = cross_entropy_forward(flat, np.tile(labels, len(logits)), label_smoothing)
-    return (1 - lam) * ce + lam * ((logits - phi) ** 2).mean(), (cache, logits, phi, lam)
+    loss = (1 - lam) * ce + lam * ((logits - phi) ** 2).mean()
+    return loss, (cache, logits, phi, lam)
+
 
 def tet_backward(dloss, cache):
     cache, logits, phi, lam = cache
+    dpull = dloss * lam * 2 * (logits - phi) / logits.size
     dflat = cross_entropy_backward(dloss * (1 - lam), cache)
-    return dflat.reshape(logits.shape) + dloss * lam * 2 * (logits - phi) / logits.size
+    return dflat.reshape(logits.shape) + dpull
+
 
 def sgd(weight, gradient, velocity, lr=0.1, momentum=0.9, weight_decay=1e-4):
-    """One step -> weight, velocity. The decay is part of the gradient, the first velocity is the first gradient."""
+    """One step -> weight, velocity; the decay is part of the gradient."""
     velocity = momentum * velocity + gradient + weight_decay * weight
     return weight - lr * velocity, velocity
 
-# ---- 6. The lesson ----
-def gradient_error(forward, backward, *inputs, rng, eps=1e-6):
-    """Largest relative error of each input's gradient against central differences of sum(out * dout), dout random."""
-    out, cache = forward(*inputs)
-    dout = rng.standard_normal(np.shape(out))
-    gradients = backward(dout, cache)
-    errors = []
-    for i, (x, gradient) in enumerate(zip(inputs, gradients if isinstance(gradients, tuple) else (gradients,))):
-        numeric = np.zeros(np.shape(x))
-        for place in np.ndindex(np.shape(x)):
-            bump = np.zeros(np.shape(x))
-            bump[place] = eps
-            ends = [forward(*inputs[:i], x + sign * bump, *inputs[i + 1:])[0] for sign in (1, -1)]
-            numeric[place] = ((ends[0] - ends[1]) * dout).sum() / (2 * eps)
-        errors.append(np.abs(gradient - numeric).max() / np.abs(numeric).max())
-    return errors
 
+# ---- 6. A network learns -------------------------------------------------------------------------
 def train_rings(rng, steps=200, T=3, hidden=48):
-    """Three rings around each other, two spiking layers: linear - batch norm - LIF, twice, then linear and readout.
-    Yields (step, loss, accuracy of the batch)."""
-    sizes, labels = (3, hidden, hidden, 3), np.arange(150) % 3
-    weights = [rng.standard_normal((n, m)) * np.sqrt(2 / m) for m, n in zip(sizes, sizes[1:])]
-    weights[2] *= 0                                                                # begins by knowing nothing
-    norms = [value for _ in range(2) for value in (np.ones(hidden), np.zeros(hidden))]
-    parameters, taus = [*weights, *norms], [0.2, 0.2]
-    velocities = [0.0 for _ in parameters]
+    """Three rings around each other, two spiking layers: linear - batch norm - LIF, twice, then
+    linear and readout. Yields (step, loss, accuracy of the batch)."""
+    labels = np.arange(150) % 3
+    sizes = (3, hidden, hidden, 3)
+    p = {}
+    for layer, (m, n) in enumerate(zip(sizes, sizes[1:])):
+        p["weight", layer] = rng.standard_normal((n, m)) * np.sqrt(2 / m)
+    p["weight", 2] *= 0  # begins by knowing nothing
+    for layer in (0, 1):
+        p["gamma", layer] = np.ones(hidden)
+        p["beta", layer] = np.zeros(hidden)
+    taus = [0.2, 0.2]
+    velocity = dict.fromkeys(p, 0.0)
     for step in range(steps):
-        angle, radius = rng.uniform(0, 2 * np.pi, 150), labels + 1 + rng.uniform(-0.3, 0.3, 150)
-        x = np.stack([radius * np.cos(angle), radius * np.sin(angle), np.ones(150)], 1)    # the last one is the bias
-        x, caches = np.tile(x, (T, 1, 1)), []                                      # the same input at every timestep
-        for layer in range(2):
-            x, linear = linear_forward(x, parameters[layer])                       # [T, B, hidden]
-            flat, batchnorm = batchnorm_forward(x.reshape(-1, hidden), *parameters[3 + 2 * layer:5 + 2 * layer])
-            x, lif = lif_forward(flat.reshape(x.shape), taus[layer])
+        angle = rng.uniform(0, 2 * np.pi, 150)
+        radius = labels + 1 + rng.uniform(-0.3, 0.3, 150)
+        x = np.stack([radius * np.cos(angle), radius * np.sin(angle), np.ones(150)], 1)  # 1: a bias
+        x = np.tile(x, (T, 1, 1))  # the same input at every timestep
+        caches = []
+        for layer in (0, 1):
+            x, linear = linear_forward(x, p["weight", layer])  # Eq. 1: [T, B, hidden]
+            flat = x.reshape(-1, hidden)
+            flat, batchnorm = batchnorm_forward(flat, p["gamma", layer], p["beta", layer])
+            x, lif = lif_forward(flat.reshape(x.shape), taus[layer])  # Eqs. 2-7
             caches.append((linear, batchnorm, lif))
-        logits, linear = linear_forward(x, parameters[2])
-        mean, readout = readout_forward(logits)
+        logits, linear = linear_forward(x, p["weight", 2])
+        mean, readout = readout_forward(logits)  # Eq. 8
         loss, entropy = cross_entropy_forward(mean, labels)
         yield step, loss, (mean.argmax(1) == labels).mean()
 
-        gradients = [None] * len(parameters)
-        dx, gradients[2] = linear_backward(readout_backward(cross_entropy_backward(1.0, entropy), readout), linear)
+        dp = {}
+        dmean = cross_entropy_backward(1.0, entropy)
+        dlogits = readout_backward(dmean, readout)  # Eq. 8
+        dx, dp["weight", 2] = linear_backward(dlogits, linear)
         for layer in (1, 0):
             linear, batchnorm, lif = caches[layer]
-            dx, dtau = lif_backward(dx, lif)
-            dflat, *gradients[3 + 2 * layer:5 + 2 * layer] = batchnorm_backward(dx.reshape(-1, hidden), batchnorm)
-            dx, gradients[layer] = linear_backward(dflat.reshape(dx.shape), linear)
+            dx, dtau = lif_backward(dx, lif)  # Eqs. 9, 10
+            dflat = dx.reshape(-1, hidden)
+            dflat, dp["gamma", layer], dp["beta", layer] = batchnorm_backward(dflat, batchnorm)
+            dx, dp["weight", layer] = linear_backward(dflat.reshape(dx.shape), linear)  # Eq. 11
             taus[layer] = float(np.clip(taus[layer] - 0.1 * dtau, 0.01, 0.99))
-        for i, gradient in enumerate(gradients):
-            parameters[i], velocities[i] = sgd(parameters[i], gradient, velocities[i])
+        for name in p:
+            p[name], velocity[name] = sgd(p[name], dp[name], velocity[name])
 
-def lesson():
-    rng = np.random.default_rng(0)
-    print("Theorem 1. The share of potentials above theta = f_c (mean + std), in closed form and in 100,000 samples")
+
+# ---- 7. The lesson -------------------------------------------------------------------------------
+def show_theorem_1(rng):
+    print(
+        "Theorem 1. The share of potentials above theta = f_c (mean + std), in closed form and in "
+        "100,000 samples"
+    )
     for mu, sigma in ((0, 1), (0, 0.1), (0.5, 0.5), (-1, 2), (3, 1)):
         u = mu + sigma * rng.standard_normal(100_000)
-        print(f"  U ~ N({mu:4}, {sigma:3}^2) ", *(
-            f"  f_c = {f_c}: {firing_probability(f_c, mu, sigma):6.2%} {(u > adaptive_threshold(u, f_c)).mean():6.2%}"
-            for f_c in (1.0, 1.2)))
-    print("  At f_c = 1 they agree for every distribution; at 1.2 the share depends on mean / std.\n")
+        print(f"  U ~ N({mu:4}, {sigma:3}^2) ", end="")
+        for f_c in (1.0, 1.2):
+            closed = firing_probability(f_c, mu, sigma)
+            sampled = (u > adaptive_threshold(u, f_c)).mean()
+            print(f"   f_c = {f_c}: {closed:6.2%} {sampled:6.2%}", end="")
+        print()
+    print("  At f_c = 1 they agree for every distribution; at 1.2 the share depends on mean / std.")
 
-    print("Eq. 5. Currents N(0, 1), tau = 0.2: the estimated threshold, and the true one at each timestep")
+
+def show_thresholds(rng):
+    print(
+        "\nEq. 5. Currents N(0, 1), tau = 0.2: the estimated threshold, and the true one at each "
+        "timestep"
+    )
     spikes, cache = lif_forward(rng.standard_normal((4, 100_000)))
-    print(f"  estimated {estimated_threshold(0.2):.4f}   true {cache['theta'].round(4)}   firing {spikes.mean(1).round(4)}")
-    average = moving_average(np.ones(4), cache["theta"])
-    print(f"Eq. 6. The running threshold, 1 before, after these thresholds once, m = 0.1: {average.round(4)}\n")
+    true = cache["theta"]
+    rate = spikes.mean(1).round(4)
+    print(f"  estimated {estimated_threshold(0.2):.4f}   true {true.round(4)}   firing {rate}")
+    after = moving_average(np.ones(4), true).round(4)
+    print(f"Eq. 6. The running threshold, 1 before, after these thresholds once, m = 0.1: {after}")
 
-    print("Eq. 7. The width on both sides of V_th = 1, kappa = 1")
+
+def show_widths():
+    print("\nEq. 7. The width on both sides of V_th = 1, kappa = 1")
     thetas = np.array([-9, 0, 0.5, 0.9, 1, 1.1, 1.5, 2, 9])
-    print("  theta", *(f"{theta:6.1f}" for theta in thetas), "\n  k    ", *(f"{k:6.3f}" for k in surrogate_width(thetas)), "\n")
+    print("  theta", *(f"{theta:6.1f}" for theta in thetas))
+    print("  k    ", *(f"{k:6.3f}" for k in surrogate_width(thetas)))
 
-    print("Fig. 5. The share of U ~ N(0, sigma^2) with a gradient, theta = sigma: width fixed at 1, and driven by theta")
+
+def show_fig_5():
+    print(
+        "\nFig. 5. The share of U ~ N(0, sigma^2) with a gradient, theta = sigma: width fixed at "
+        "1, and driven by theta"
+    )
     for sigma in (0.1, 0.3, 1.0, 2.0, 4.0):
-        shares = [gradient_probability(sigma, k, 0, sigma) for k in (1.0, surrogate_width(sigma))]
-        print(f"  sigma {sigma:3}   fixed {shares[0]:6.1%}   driven {shares[1]:6.1%}   (k = {surrogate_width(sigma):.3f})")
+        k = surrogate_width(sigma)
+        fixed = gradient_probability(sigma, 1.0, 0, sigma)
+        driven = gradient_probability(sigma, k, 0, sigma)
+        print(f"  sigma {sigma:3}   fixed {fixed:6.1%}   driven {driven:6.1%}   (k = {k:.3f})")
 
+
+def show_rings(rng):
     print("\nA spiking network learns to tell three rings apart (Eqs. 1-11)")
     for step, loss, accuracy in train_rings(rng):
         if step in (0, 10, 30, 100, 199):
             print(f"  step {step:3}   loss {loss:.3f}   accuracy {accuracy:6.1%}")
 
-    print("\nEqs. 9-11. Each gradient's largest error against finite differences, with the ramp in the step's place")
-    x, w, labels = rng.standard_normal((2, 2, 5, 5)), rng.standard_normal((3, 2, 3, 3)), np.array([0, 2, 1, 1])
-    current, logits = rng.standard_normal((4, 7)) + 0.5, rng.standard_normal((3, 4, 3))
-    frozen = dict(running=np.full(4, 0.8), spike=ramp)                             # thresholds and widths are constants
-    checks = [
-        ("LIF", "current tau", lambda i, tau: lif_forward(i, tau, **frozen), lif_backward, current, 0.3),
-        ("LIF, learned", "current tau theta", lambda i, tau, theta: lif_forward(
-            i, tau, theta, threshold="learned", width="fixed", spike=ramp), lif_backward, current, 0.3, 0.9),
-        ("linear", "x weight", linear_forward, linear_backward, logits, rng.standard_normal((2, 3))),
-        ("convolution", "x weight", conv_forward, conv_backward, x, w),
-        ("  of stride 2", "x weight", lambda x, w: conv_forward(x, w, 2), conv_backward, x, w),
-        ("batch norm", "x gamma beta", batchnorm_forward, batchnorm_backward, x, np.array([0.5, 2.0]), np.array([0.1, -1.0])),
-        ("average pool", "x", pool_forward, pool_backward, x),
-        ("SEW sum", "spikes identity", sew_forward, sew_backward, x, x + 1),
-        ("readout", "logits", readout_forward, readout_backward, logits),
-        ("cross-entropy", "logits", lambda z: cross_entropy_forward(z, labels, 0.1), cross_entropy_backward, logits[0]),
-        ("TET", "logits", lambda z: tet_forward(z, labels, 0.5, 0.1, 0.1), tet_backward, logits)]
-    for name, inputs, *check in checks:
-        errors = gradient_error(*check, rng=rng)
-        print(f"  {name:14}", "   ".join(f"{what} {error:.0e}" for what, error in zip(inputs.split(), errors)))
+
+def gradient_error(forward, backward, *inputs, rng, eps=1e-6):
+    """Largest relative error of each input's gradient against central differences of
+    sum(out * dout), dout random."""
+    out, cache = forward(*inputs)
+    dout = rng.standard_normal(np.shape(out))
+    gradients = backward(dout, cache)
+    if not isinstance(gradients, tuple):
+        gradients = (gradients,)
+    errors = []
+    for i, (x, gradient) in enumerate(zip(inputs, gradients)):
+        numeric = np.zeros(np.shape(x))
+        for place in np.ndindex(np.shape(x)):
+            bump = np.zeros(np.shape(x))
+            bump[place] = eps
+            above, _ = forward(*inputs[:i], x + bump, *inputs[i + 1 :])
+            below, _ = forward(*inputs[:i], x - bump, *inputs[i + 1 :])
+            numeric[place] = ((above - below) * dout).sum() / (2 * eps)
+        errors.append(np.abs(gradient - numeric).max() / np.abs(numeric).max())
+    return errors
+
+
+def show_gradients(rng):
+    print(
+        "\nEqs. 9-11. Each gradient's largest error against finite differences, with the ramp in "
+        "the step's place"
+    )
+
+    def check(name, inputs, forward, backward, *values):
+        errors = gradient_error(forward, backward, *values, rng=rng)
+        found = (f"{what} {error:.0e}" for what, error in zip(inputs.split(), errors))
+        print(f"  {name:14}", "   ".join(found))
+
+    x = rng.standard_normal((2, 2, 5, 5))
+    kernel = rng.standard_normal((3, 2, 3, 3))
+    current = rng.standard_normal((4, 7)) + 0.5
+    logits = rng.standard_normal((3, 4, 3))
+    weight = rng.standard_normal((2, 3))
+    gamma = np.array([0.5, 2.0])
+    beta = np.array([0.1, -1.0])
+    smoothed = dict(labels=np.array([0, 2, 1, 1]), label_smoothing=0.1)
+    # frozen: thresholds and widths are constants; a learned threshold is the third argument
+    frozen = partial(lif_forward, running=np.full(4, 0.8), spike=ramp)
+    learned = partial(lif_forward, threshold="learned", width="fixed", spike=ramp)
+    cross_entropy = partial(cross_entropy_forward, **smoothed)
+    tet = partial(tet_forward, phi=0.5, lam=0.1, **smoothed)
+    check("LIF", "current tau", frozen, lif_backward, current, 0.3)
+    check("LIF, learned", "current tau theta", learned, lif_backward, current, 0.3, 0.9)
+    check("linear", "x weight", linear_forward, linear_backward, logits, weight)
+    check("convolution", "x weight", conv_forward, conv_backward, x, kernel)
+    check("  of stride 2", "x weight", partial(conv_forward, stride=2), conv_backward, x, kernel)
+    check("batch norm", "x gamma beta", batchnorm_forward, batchnorm_backward, x, gamma, beta)
+    check("average pool", "x", pool_forward, pool_backward, x)
+    check("SEW sum", "spikes identity", sew_forward, sew_backward, x, x + 1)
+    check("readout", "logits", readout_forward, readout_backward, logits)
+    check("cross-entropy", "logits", cross_entropy, cross_entropy_backward, logits[0])
+    check("TET", "logits", tet, tet_backward, logits)
+
+
+def lesson():
+    """The paper in its own order, in numbers."""
+    rng = np.random.default_rng(0)
+    show_theorem_1(rng)
+    show_thresholds(rng)
+    show_widths()
+    show_fig_5()
+    show_rings(rng)
+    show_gradients(rng)
+
 
 if __name__ == "__main__":
     lesson()

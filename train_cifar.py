@@ -1,23 +1,42 @@
 """Train DS-ATGO on still pictures.
 
-    python train_cifar.py                               the paper's recipe on CIFAR-10 (downloaded on first use)
-    python train_cifar.py --demo                        minutes on a CPU, no download: vanilla beside AT+TGO
+    python train_cifar.py                               the paper's recipe on CIFAR-10, downloaded
+    python train_cifar.py --demo                        minutes on a CPU: vanilla beside AT+TGO
     python train_cifar.py --dataset cifar100            the paper's recipe on CIFAR-100
-    python train_cifar.py --dataset folder --data DIR   DIR/train/CLASS/* and DIR/test/CLASS/* (or DIR/val)
-    python train_cifar.py --dataset imagenet --data DIR the same, ResNet-18 at 224x224, streamed
+    python train_cifar.py --dataset folder --data DIR   DIR/train/CLASS/* and DIR/test|val/CLASS/*
+    python train_cifar.py --dataset imagenet --data DIR  the same, ResNet-18 at 224x224, streamed
     torchrun --nproc-per-node=4 train_cifar.py ...      several processes
+
+Sections 1 to 4 are the run that train_dvs.py shares: settings, command line, folder, training.
 """
+
 import argparse
 import concurrent.futures
 import contextlib
 import dataclasses
+import fcntl
+import functools
+import hashlib
 import importlib.util
+import inspect
+import io
+import itertools
+import json
+import math
 import os
 import pathlib
+import resource
+import shlex
+import shutil
+import signal
 import statistics
+import subprocess
 import sys
 import tempfile
+import threading
+import time
 import typing
+import zipfile
 
 import torch
 import torch.nn.functional as F
@@ -25,119 +44,727 @@ import torchvision
 from torchvision import transforms
 from torchvision.transforms.functional import pil_to_tensor
 
-from dsatgo import Config, energy, fit, load_checkpoint, sample_seed, setting
+import dsatgo
+from dsatgo import LIF, Trainer, compile_neurons, energy, probe, readout
 
-CLASSES = ["disc", "ring", "square", "frame", "triangle", "cross", "bar", "pair", "crescent", "corner"]
+
+# ---- 1. Settings ---------------------------------------------------------------------------------
+def setting(default, text, **more):
+    """A field of `Config`: default, what --help says (with the paper's value); choices=, least=,
+    most=, and free=True where a resumed run may differ."""
+    return dataclasses.field(default=default, metadata=dict(text=text, **more))
+
 
 @dataclasses.dataclass
-class Settings(Config):
-    dataset: str = setting("cifar10", "CIFAR from torchvision; shapes drawn here; a folder held in memory; imagenet, a folder "
-                           "streamed (paper: CIFAR-10, CIFAR-100, ImageNet)",
-                           choices=("cifar10", "cifar100", "shapes", "folder", "imagenet"))
-    image_size: int = setting(32, "side that pictures of a folder are scaled and cropped to (paper: 32; ImageNet 224)", least=1)
-    skip_bad: bool = setting(False, "leave out files that are no pictures, naming them, instead of stopping")
+class Config:
+    """The settings of a run, which its checkpoints store; the command line is made of it."""
 
-    PRESETS = dict(imagenet=dict(arch="resnet18", T=4, batch_size=32, image_size=224, workers=4),
-                   demo=dict(dataset="shapes", channels=8, epochs=4, batch_size=25, limit_train=1600, limit_test=500,
-                             label_smoothing=0.0))
+    # data
+    data: str = setting("data", "folder of the data set", free=True)
+    dataset: str = setting("", "which data set")
+    limit_train: int | None = setting(None, "train on so many samples, drawn by the seed", least=1)
+    limit_test: int | None = setting(None, "test on so many samples, drawn by the seed", least=1)
+    skip_bad: bool = setting(False, "leave out unreadable files, naming them, instead of stopping")
 
-# ---- command line, of train_dvs.py too ----
-FREE = dict(resume={"out", "resume", "stop_after", "workers", "plot"},      # what may differ from the checkpoint's
-            eval={"data", "eval", "device", "amp", "compile", "workers", "batch_size", "limit_test", "skip_bad", "cache"})
+    # network
+    arch: str = setting("resnet19", "network", choices=tuple(dsatgo.NETWORKS))
+    channels: int = setting(128, "width of the first stage (paper: 128; VGGSNN 64)", least=1)
+    T: int = setting(2, "timesteps (paper: 2; ImageNet 4, CIFAR10-DVS 10)", least=1)
+    threshold: str = setting("true", "the LIF's rule (paper: true)", choices=dsatgo.THRESHOLDS)
+    width: str = setting(
+        "threshold", "the surrogate's rule (paper: threshold)", choices=dsatgo.WIDTHS
+    )
+    f_c: float = setting(1.0, "firing control factor of Eq. 5 (paper: 1.0, and 1.2 to save energy)")
+    momentum: float | None = setting(0.1, "m of Eq. 6, or none: no moving average (paper: 0.1)")
+    tau: float = setting(0.2, "initial leak (paper: 0.2)")
+    v_th: float = setting(1.0, "initial threshold (paper: 1.0)")
+    kappa: float = setting(1.0, "base width of the surrogate (paper: 1)")
+    bn_scale: float | None = setting(
+        None, "initial weight of every batch norm; none: v_th (paper: v_th)", least=0
+    )
 
-def parse(cls, description, argv=None):
-    """Command line -> settings, an instance of `cls`, and the checkpoint that --resume or --eval names, or None.
-    Raises ValueError for settings that no run can have; unknown or misspelt flags end the process, exit code 2."""
+    # training
+    epochs: int = setting(400, "length of the schedule (paper: 400)", least=1)
+    stop_after: int | None = setting(
+        None, "end cleanly after this many epochs, schedule unchanged", least=1, free=True
+    )
+    batch_size: int = setting(
+        100,
+        "samples a step, over all processes (paper: 100; ImageNet 32, CIFAR10-DVS 50)",
+        least=1,
+    )
+    lr: float = setting(0.1, "initial learning rate, cosine to 0 (paper: 0.1)", least=0)
+    weight_decay: float = setting(1e-4, "on every parameter (paper: 1e-4)", least=0)
+    label_smoothing: float = setting(
+        0.1, "of the cross-entropy (paper: not stated; its released code 0.1)", least=0, most=1
+    )
+    seed: int = setting(
+        0, "of weights, order and augmentation (paper: five seeds, not stated)", least=0
+    )
+
+    # machine
+    device: str = setting(
+        "auto",
+        "cpu, cuda, cuda:1, ...; auto: a GPU where there is one (paper: RTX 4090)",
+        free=True,
+    )
+    amp: str = setting(
+        "off", "mixed precision (paper: not stated)", choices=("off", "bf16", "fp16")
+    )
+    compile: bool | None = setting(
+        None, "neurons through torch.compile; none: on a GPU only (paper: not stated)", free=True
+    )
+    recompute: bool = setting(
+        False,
+        "a quarter of the memory, a third more time, the same gradients (paper: -)",
+        free=True,
+    )
+    workers: int | None = setting(
+        None, "processes that prepare batches; none: up to 8 on a GPU, else 0", least=0, free=True
+    )
+    sync_stats: bool = setting(
+        False, "thresholds, and batch norm on GPUs, see the batch of all processes (paper: -)"
+    )
+
+    # run
+    out: str | None = setting(
+        None, "folder to write to; none: runs/DATASET-ARCH-THRESHOLD-WIDTH-SEED", free=True
+    )
+    resume: str | None = setting(
+        None, "go on from this checkpoint or run folder, with its settings", free=True
+    )
+    eval: str | None = setting(
+        None, "only test this checkpoint, or a run folder's last.pt, with its settings"
+    )
+    save_every: int | None = setting(
+        None, "write last.pt every so many steps as well as after each epoch", least=1, free=True
+    )
+    plot: bool = setting(False, "write curves.png at the end (needs matplotlib)", free=True)
+    demo: bool = setting(False, "no download, no GPU, minutes: arms side by side and a table")
+
+
+# ---- 2. Command line -----------------------------------------------------------------------------
+ONCE = {"resume", "eval", "stop_after", "plot", "demo"}  # of one call, not of the run
+EVAL = {"data", "cache", "eval", "device", "amp", "compile", "workers", "batch_size", "limit_test"}
+EVAL |= {"skip_bad"}  # what --eval may change
+
+
+def flag(name):
+    return "--" + name.replace("_", "-")
+
+
+def parser_of(cls, description):
     parser = argparse.ArgumentParser(description=description, allow_abbrev=False)
     parser.error = lambda message: parser.exit(2, f"{parser.prog}: {message}\n")
     for field in dataclasses.fields(cls):
         kind, *optional = typing.get_args(field.type) or (field.type,)
+        default = "none" if field.default is None else field.default
+        more = dict(help=f"{field.metadata['text']} [{default}]".replace("%", "%%"))
+        if kind is bool:
+            more["action"] = argparse.BooleanOptionalAction
+        else:
+            more["type"] = converter(kind, bool(optional))
+            more["choices"] = field.metadata.get("choices")
+        parser.add_argument(flag(field.name), dest=field.name, default=argparse.SUPPRESS, **more)
+    return parser
 
-        def convert(text, kind=kind, optional=optional):
-            return None if optional and text.lower() == "none" else kind(text)
 
-        convert.__name__, choices = kind.__name__, field.metadata.get("choices")        # the name stands in argparse's messages
-        more = dict(action=argparse.BooleanOptionalAction) if kind is bool else dict(type=convert, choices=choices)
-        text = f"{field.metadata['text']} [{'none' if field.default is None else field.default}]".replace("%", "%%")
-        parser.add_argument(_flag(field.name), dest=field.name, default=argparse.SUPPRESS, help=text, **more)
-    given, stored, checkpoint = vars(parser.parse_args(argv)), {}, None
-    source = given.get("resume") or given.get("eval")
-    if source:
-        if given.get("resume") and given.get("eval"):
-            raise ValueError(f"--eval {given['eval']}: must be given without --resume")
-        checkpoint = load_checkpoint(source)
-        once = {"resume", "eval", "stop_after", "plot", "demo"}
-        stored = {k: v for k, v in checkpoint["config"].items() if k not in once}
-        stored["out"] = source if os.path.isdir(source) else os.path.dirname(source) or "."
-        for name, value in given.items():
-            same = name not in once and value == stored.get(name, value)
-            if name not in FREE["resume" if "resume" in given else "eval"] and not same:
-                raise ValueError(f"{_flag(name)} {value}: the run of {source} has {stored.get(name)}")
-        if other := (stored.keys() | once) ^ {field.name for field in dataclasses.fields(cls)}:
-            raise ValueError(f"{source} is of another script or version: its data set is {stored.get('dataset')}, and it has "
-                             f"or lacks the settings {', '.join(sorted(map(str, other)))}")
-    preset = getattr(cls, "PRESETS", {}).get("demo" if given.get("demo") else given.get("dataset"), {})
-    config = cls(**preset | stored | given)
-    for field in dataclasses.fields(cls):
-        value, least = getattr(config, field.name), field.metadata.get("least")
+def converter(kind, optional):
+    """text -> int, float or str, or None for "none" where that is allowed."""
+
+    def convert(text):
+        return None if optional and text.lower() == "none" else kind(text)
+
+    convert.__name__ = kind.__name__  # it stands in argparse's messages
+    return convert
+
+
+def stored_settings(cls, source, given):
+    """The settings of the checkpoint `source`, which those given on the command line must not
+    contradict, and the checkpoint."""
+    checkpoint = load_checkpoint(source)
+    if "resume" in given and "steps" not in checkpoint:
+        raise ValueError(f"--resume {source}: holds the network alone; resume its last.pt")
+    known = {field.name: field for field in dataclasses.fields(cls)}
+    stored = {name: value for name, value in checkpoint["config"].items() if name not in ONCE}
+    if other := sorted(stored.keys() - known.keys()):
+        raise ValueError(
+            f"{source} is of another script or version: its data set is {stored.get('dataset')}, "
+            f"and this one does not know the settings {', '.join(other)}"
+        )
+    stored["out"] = source if os.path.isdir(source) else os.path.dirname(source) or "."
+    for name, value in given.items():
+        free = known[name].metadata.get("free") if "resume" in given else name in EVAL
+        same = name not in ONCE and value == stored.get(name, known[name].default)
+        if not free and not same:
+            raise ValueError(f"{flag(name)} {value}: the run of {source} has {stored.get(name)}")
+    return stored, checkpoint
+
+
+def check_limits(config):
+    for field in dataclasses.fields(config):
+        value = getattr(config, field.name)
+        least = field.metadata.get("least")
         most = field.metadata.get("most", sys.float_info.max)
-        if None not in (value, least) and not least <= value <= most:
-            raise ValueError(f"{_flag(field.name)} {value}: must be a number from {least} to {most}")
-        if value not in (field.metadata.get("choices") or [value]):
-            raise ValueError(f"{_flag(field.name)} {value}: must be one of {', '.join(field.metadata['choices'])}")
+        if value is not None and least is not None and not least <= value <= most:
+            raise ValueError(f"{flag(field.name)} {value}: must be a number from {least} to {most}")
+        choices = field.metadata.get("choices")
+        if choices and value not in choices:
+            raise ValueError(f"{flag(field.name)} {value}: must be one of {', '.join(choices)}")
+
+
+def parse(cls, description, argv=None):
+    """Command line -> settings, an instance of `cls`, and the checkpoint that --resume or --eval
+    names, or None. Raises ValueError for settings that no run can have; unknown or misspelt flags
+    end the process, exit code 2."""
+    given = vars(parser_of(cls, description).parse_args(argv))
+    stored, checkpoint = {}, None
+    if given.get("resume") and given.get("eval"):
+        raise ValueError(f"--eval {given['eval']}: must be given without --resume")
+    if source := given.get("resume") or given.get("eval"):
+        stored, checkpoint = stored_settings(cls, source, given)
+    preset = "demo" if given.get("demo") else given.get("dataset")
+    config = cls(**cls.PRESETS.get(preset, {}) | stored | given)
+    check_limits(config)
     return config, checkpoint
 
-def _flag(name):
-    return "--" + name.replace("_", "-")
 
 @contextlib.contextmanager
 def one_line_errors():
-    """In scripts: bad input and full disks end in one line on stderr and exit code 2, Ctrl-C outside training in 130."""
+    """In scripts: bad input and full disks end in one line on stderr and exit code 2, Ctrl-C
+    outside training in 130."""
     try:
         yield
     except KeyboardInterrupt:
         sys.exit(130)
     except (ValueError, OSError) as error:
-        text = str(error).strip().split("\n")                    # a worker's error comes with its traceback
-        text = text[-1] if text[0].startswith("Caught") else " ".join(text)
-        sys.exit(print(f"{sys.argv[0]}: {text}", file=sys.stderr) or 2)
+        lines = str(error).strip().split("\n")  # a worker's error comes with its traceback
+        text = lines[-1] if lines[0].startswith("Caught") else " ".join(lines)
+        print(f"{sys.argv[0]}: {text}", file=sys.stderr)
+        sys.exit(2)
 
-# ---- drawn pictures ----
+
+# ---- 3. Files of a run ---------------------------------------------------------------------------
+@contextlib.contextmanager
+def replacing(path):
+    """A file to write to, under a temporary name, which it loses when all is on disk: none is ever
+    half-written."""
+    temporary = pathlib.Path(f"{path}.tmp")
+    try:
+        with open(temporary, "wb") as file:
+            yield file
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def save(path, state):
+    buffer = io.BytesIO()
+    torch.save(state, buffer)
+    with replacing(path) as file:
+        file.write(buffer.getbuffer())
+
+
+def load_checkpoint(path):
+    """A checkpoint, or a run folder's last.pt, as a dict; code in it is not run. ValueError if it
+    is none."""
+    path = pathlib.Path(path)
+    if path.is_dir():
+        path = path / "last.pt"
+    try:
+        with zipfile.ZipFile(path) as file:  # its checksums, which torch.load does not look at
+            if bad := file.testzip():
+                raise ValueError(f"the checksum of {bad} is wrong, so the file is damaged")
+        checkpoint = torch.load(path, map_location="cpu", weights_only=True)
+        for part in ("model", "config", "facts", "epoch", "best"):
+            checkpoint[part]
+        checkpoint["config"]["arch"]
+        checkpoint["facts"]["classes"]
+    except Exception as error:  # whatever damaged bytes may raise
+        what = f"{type(error).__name__}: {str(error)[:200]}"
+        raise ValueError(f"{path} is no checkpoint of this program: {what}") from error
+    return checkpoint
+
+
+def write_rows(path, epoch, rows):
+    """Puts the epoch's rows in place of whatever the file holds from that epoch on."""
+    lines = path.read_text().splitlines()[1:] if path.exists() else []
+    lines = [line for line in lines if int(line.split(",")[0]) < epoch]
+    lines += [",".join(map(str, row.values())) for row in rows]
+    with replacing(path) as file:
+        file.write("\n".join([",".join(rows[0]), *lines, ""]).encode())
+
+
+@contextlib.contextmanager
+def locked(out, source):
+    """The run's folder for this process alone, until it ends, however it ends. `source`: what
+    --resume named, or None."""
+    out.mkdir(parents=True, exist_ok=True)
+    if source:
+        source = pathlib.Path(source)
+        if not source.is_dir():
+            source = source.parent
+    with open(out / "lock", "a") as file:
+        try:
+            fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)  # unlike flock's, not inherited
+        except OSError as error:
+            raise ValueError(f"another run is writing to {out}: choose another --out") from error
+        elsewhere = source and source.resolve() != out.resolve()
+        if (elsewhere or not source) and (out / "last.pt").exists():
+            raise ValueError(f"{out} holds a run: --resume {out}, or choose another --out")
+        for name in ("best.pt", "log.csv", "layers.csv"):
+            if elsewhere and (source / name).exists():
+                shutil.copy(source / name, out / name)
+        yield
+
+
+def describe(config, facts, device):
+    """What config.json holds: settings, data, versions, git revision, device."""
+    folder = pathlib.Path(__file__).parent
+    command = [shutil.which("git") or "true", "-C", str(folder), "rev-parse", "HEAD"]
+    git = subprocess.run(command, capture_output=True, text=True).stdout.strip()
+    about = dict(
+        settings=dataclasses.asdict(config),
+        facts=facts,
+        git=git or None,
+        python=sys.version.split()[0],
+        torch=torch.__version__,
+        torchvision=torchvision.__version__,
+        platform=sys.platform,
+        device=str(device),
+        card=torch.cuda.get_device_name(device) if device.type == "cuda" else None,
+    )
+    return json.dumps(about, indent=1).encode()
+
+
+def peak_mb(device):
+    if device.type == "cuda":
+        return torch.cuda.max_memory_allocated(device) / 2**20
+    unit = 2**20 if sys.platform == "darwin" else 2**10
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / unit
+
+
+# ---- 4. Training ---------------------------------------------------------------------------------
+def sample_seed(*key):
+    """A 63-bit seed from (seed, epoch, sample), for augmentation that neither order nor worker
+    count can change."""
+    return int.from_bytes(hashlib.blake2b(repr(key).encode(), digest_size=8).digest(), "big") >> 1
+
+
+def build(config, classes, shape):
+    """The network of `config` for inputs (C, H, W), channels-last, which about halves a
+    convolution's time on a CPU."""
+    names = ("tau", "v_th", "kappa", "f_c", "momentum", "threshold", "width")
+    neuron = functools.partial(LIF, **{name: getattr(config, name) for name in names})
+    make = dsatgo.NETWORKS[config.arch]
+    more = dict(size=shape[1], stem="imagenet" if config.dataset == "imagenet" else "cifar")
+    wanted = inspect.signature(make).parameters  # a network gets what it asks for by name
+    more = {name: value for name, value in more.items() if name in wanted}
+    net = make(classes, config.T, shape[0], config.channels, neuron=neuron, **more)
+    for module in net.modules():
+        if isinstance(module, torch.nn.modules.batchnorm._BatchNorm):
+            if config.bn_scale is not None:
+                torch.nn.init.constant_(module.weight, config.bn_scale)
+    if config.recompute:
+        dsatgo.recompute(net)
+    return net.to(memory_format=torch.channels_last)
+
+
+def start(config):
+    """Joins the other processes, under torchrun. -> rank, world, device"""
+    rank, world = 0, 1
+    cuda = torch.cuda.is_available()
+    if "RANK" in os.environ and not torch.distributed.is_initialized():
+        backend = "nccl" if cuda and config.device != "cpu" else "gloo"
+        torch.distributed.init_process_group(backend)
+    if torch.distributed.is_initialized():
+        rank, world = torch.distributed.get_rank(), torch.distributed.get_world_size()
+    name = config.device
+    if name == "auto":
+        name = "cuda" if cuda else "cpu"
+    try:
+        place = f"cuda:{os.environ['LOCAL_RANK']}" if name == "cuda" and world > 1 else name
+        return rank, world, torch.zeros(0, device=place).device
+    except (RuntimeError, AssertionError) as error:
+        raise ValueError(f"--device {name}: {str(error).splitlines()[0]}") from error
+
+
+def once(config, work):
+    """Under torchrun the first process does it, and the others wait."""
+    rank, world, _ = start(config)
+    if rank == 0:
+        work()
+    if world > 1:
+        torch.distributed.barrier()
+
+
+@contextlib.contextmanager
+def compiled(config, device):
+    """Neurons compiled as asked for, and at the end as the caller had them."""
+    wanted = config.compile
+    if wanted is None and device.type == "cuda":
+        wanted = True
+    if wanted is None:
+        yield
+        return
+    before = compile_neurons(wanted)
+    try:
+        yield
+    finally:
+        compile_neurons(before)
+
+
+@contextlib.contextmanager
+def signals():
+    """A list that SIGINT and SIGTERM are put into, instead of ending the process."""
+    caught = []
+    with contextlib.ExitStack() as stack:
+        if threading.current_thread() is threading.main_thread():
+            for number in (signal.SIGINT, signal.SIGTERM):
+                before = signal.signal(number, lambda number, _: caught.append(number))
+                stack.callback(signal.signal, number, before)
+        yield caught
+
+
+def batches(config, data, parts, epoch, device):
+    """data[indices, epoch, seed] of each part of the indices, prepared by workers."""
+    workers = config.workers
+    if workers is None:
+        workers = min(8, os.cpu_count()) if device.type == "cuda" else 0
+    return torch.utils.data.DataLoader(
+        data,
+        sampler=[(part, epoch, config.seed) for part in parts if len(part)],
+        batch_size=None,
+        num_workers=workers,
+        pin_memory=device.type == "cuda",
+        generator=torch.Generator(),
+    )
+
+
+def order_of(config, n, epoch, batch, rank, world):
+    """The batches of an epoch, this process's share of each; the last, incomplete one is left
+    out."""
+    random = torch.Generator().manual_seed(sample_seed(config.seed, epoch))
+    order = torch.randperm(n, generator=random)
+    return [part[rank::world] for part in order.split(batch) if len(part) == batch]
+
+
+def evaluate(config, trainer, data, rank=0, world=1):
+    """Every sample of `data` once, over all processes, in one fixed random order: folders are
+    sorted, and a batch of one class has thresholds of its own. -> what Trainer.evaluate returns,
+    and layers, what `probe` saw in this process's first ten batches"""
+    order = torch.randperm(len(data), generator=torch.Generator().manual_seed(0))
+    parts = order[rank::world].split(config.batch_size)
+    with contextlib.ExitStack() as watching:
+        layers = watching.enter_context(probe(trainer.net))
+
+        def watched():
+            for i, batch in enumerate(batches(config, data, parts, None, trainer.device)):
+                if i == 10:
+                    watching.close()
+                yield batch
+
+        return trainer.evaluate(watched()) | dict(layers=layers)
+
+
+class Run:
+    """A training run: its settings, trainer and folder, and the best epoch so far."""
+
+    def __init__(self, config, trainer, facts, rank, world):
+        self.config = config
+        self.trainer = trainer
+        self.facts = facts
+        self.rank = rank
+        self.world = world
+        name = f"{config.dataset}-{config.arch}-{config.threshold}-{config.width}-{config.seed}"
+        self.out = pathlib.Path(config.out or f"runs/{name}")
+        self.best = dict(accuracy=-1.0, epoch=0)
+
+    def say(self, text, **more):
+        if self.rank == 0:
+            print(text, flush=True, **more)
+
+    def restore(self, checkpoint):
+        """ValueError if it was trained on other data, lacks a part or does not fit the settings."""
+        config = self.config
+        stored = checkpoint["facts"]
+        if other := [name for name, value in self.facts.items() if stored.get(name) != value]:
+            what = ", ".join(other)
+            raise ValueError(
+                f"--data {config.data}: not what the run was trained on, by its {what}"
+            )
+        try:
+            if config.eval:
+                self.trainer.net.load_state_dict(checkpoint["model"])
+            else:
+                self.trainer.load_state_dict(checkpoint)
+        except KeyError as error:
+            raise ValueError(f"{config.resume}: it lacks {error}") from error
+        except (RuntimeError, TypeError, ValueError) as error:
+            path = config.resume or config.eval
+            raise ValueError(f"{path}: does not fit its settings: {error}") from error
+        self.best = checkpoint["best"]
+
+    def save(self, improved=False):
+        """last.pt and, before it speaks of it, best.pt. All processes call it, the first writes."""
+        state = self.trainer.state_dict()
+        state |= dict(best=self.best, facts=self.facts, config=dataclasses.asdict(self.config))
+        if self.rank == 0:
+            if improved:
+                names = ("model", "epoch", "best", "config", "facts")
+                save(self.out / "best.pt", {name: state[name] for name in names})
+            save(self.out / "last.pt", state)
+
+    def stop_of(self, caught):
+        """The signal to stop by, or 0. All processes stop at the same step, or none does."""
+        stop = max(caught, default=0)
+        if self.world > 1:
+            flag = torch.tensor(stop, device=self.trainer.device)
+            torch.distributed.all_reduce(flag, torch.distributed.ReduceOp.MAX)
+            stop = int(flag)
+        return stop
+
+    def fault(self, x, y):
+        """The ValueError that says where the run became infinite."""
+        trainer = self.trainer
+        with torch.no_grad(), probe(trainer.net) as figures:
+            trainer.look(trainer.net, x, y)
+        values = {name: seen["u_mean"] for name, seen in figures.items()}
+        values |= trainer.net.state_dict()
+        first = [name for name, value in values.items() if not value.isfinite().all()]
+        last = [*self.out.glob("last.pt"), None]
+        return ValueError(
+            f"not finite in epoch {trainer.epoch + 1}, step {trainer.steps}, "
+            f"lr {trainer.rate():.3g}; first layer: {[*first, 'none: the gradient'][0]}; "
+            f"last good checkpoint: {last[0]}"
+        )
+
+    def train_epoch(self, train, parts, caught):
+        """The steps that are left of an epoch. -> seconds, and samples seen in them"""
+        config, trainer = self.config, self.trainer
+        skipped = trainer.steps
+        begin = shown = time.perf_counter()
+        for x, y in batches(config, train, parts[skipped:], trainer.epoch, trainer.device):
+            trainer.step(x, y)
+            stop = self.stop_of(caught)
+            due = stop or config.save_every and trainer.steps % config.save_every == 0
+            # on a GPU looking waits for the device, so not after every step
+            look = trainer.device.type == "cpu" or trainer.steps % 50 == 0
+            if (due or look or trainer.steps == len(parts)) and not trainer.healthy():
+                raise self.fault(x, y)
+            if due:
+                self.save()
+            if stop:
+                self.say(f"\nstopped in epoch {trainer.epoch + 1}, step {trainer.steps}", end="")
+                goes_on = shlex.join(["python", sys.argv[0], "--resume", str(self.out)])
+                self.say("" if config.demo else f"; to go on: {goes_on}")
+                sys.exit(128 + stop)
+            now = time.perf_counter()
+            if self.rank == 0 and sys.stdout.isatty() and now - shown > 0.5:
+                shown = now
+                self.progress(parts, (trainer.steps - skipped) / (now - begin))
+        seconds = time.perf_counter() - begin
+        return seconds, (len(parts) - skipped) * min(config.batch_size, len(train))
+
+    def progress(self, parts, speed):
+        """One line on the screen, over the one before. `speed`: steps a second"""
+        trainer = self.trainer
+        loss, hits, samples = trainer.meters.tolist()  # waits for the device
+        step = trainer.steps
+        left = int(((trainer.epochs - trainer.epoch) * len(parts) - step) / speed)
+        clock = f"{left // 3600}:{left // 60 % 60:02}:{left % 60:02}"
+        self.say(
+            f"\repoch {trainer.epoch + 1}/{trainer.epochs}  step {step}/{len(parts)}  "
+            f"loss {loss / samples:.4f}  acc {hits / samples:.2%}  "
+            f"{speed * samples / step * self.world:.0f} images/s  left {clock} ",
+            end="",
+        )
+
+    def end_epoch(self, test, seconds, samples):
+        """Tests, logs and saves. -> what `evaluate` returned"""
+        config, trainer = self.config, self.trainer
+        lr = trainer.rate()
+        seen = trainer.end_epoch()
+        result = evaluate(config, trainer, test, self.rank, self.world)
+        if not math.isfinite(seen["loss"] + result["loss"]):
+            raise ValueError(
+                f"loss is not finite after epoch {trainer.epoch}, lr {lr:.3g}; "
+                f"what {self.out} holds is from before"
+            )
+        improved = result["accuracy"] > self.best["accuracy"]
+        if improved:
+            self.best = dict(accuracy=result["accuracy"], epoch=trainer.epoch)
+        row = dict(
+            epoch=trainer.epoch,
+            loss=seen["loss"],
+            train_accuracy=seen["accuracy"],
+            test_accuracy=result["accuracy"],
+            lr=lr,
+            images_per_s=samples / seconds,
+            seconds=seconds,
+            peak_memory_mb=peak_mb(trainer.device),
+        )
+        if self.rank == 0:
+            write_rows(self.out / "log.csv", trainer.epoch, [row])
+            if rows := layer_rows(trainer.net, trainer.epoch, result["layers"]):
+                write_rows(self.out / "layers.csv", trainer.epoch, rows)
+        self.save(improved)
+        line = (
+            f"epoch {trainer.epoch}/{config.epochs}  loss {row['loss']:.4f}  "
+            f"train {row['train_accuracy']:.2%}  test {row['test_accuracy']:.2%}  lr {lr:.3g}  "
+            f"{row['images_per_s']:.0f} images/s  {seconds:.1f} s"
+        )
+        self.say(f"\r{line:110}" if sys.stdout.isatty() else line)
+        return result
+
+
+def layer_rows(net, epoch, layers):
+    """Rows of layers.csv: what `probe` saw of each layer and timestep, its leak and the mean weight
+    of the batch norm before it."""
+    rows = []
+    for name, seen in layers.items():
+        lif = net.get_submodule(name)
+        layer = net.get_submodule(name.rpartition(".")[0])
+        gamma = math.nan  # of a network of one's own
+        if isinstance(layer, dsatgo.Layer):
+            gamma = layer.current[1].weight.mean().item()
+        tau = torch.sigmoid(lif.w).item()
+        for t in range(lif.T):
+            row = dict(epoch=epoch, layer=name, timestep=t + 1)
+            row |= {figure: value[t].item() for figure, value in seen.items()}
+            rows.append(row | dict(tau=tau, gamma=gamma))
+    return rows
+
+
+def fit(config, train, test, loss=None, checkpoint=None):
+    """Train on `train`, test on `test` after each epoch, write the run's folder; with config.eval
+    only test. A data set has a length, `shape` (C, H, W), `facts` (a dict kept in checkpoints, with
+    "classes"), and data[indices, epoch, seed] -> inputs, labels, augmented unless epoch is None.
+    `loss(logits [T, B, classes], labels)` defaults to the cross-entropy of `readout`; `checkpoint`:
+    what `parse` returned. Returns the last `evaluate`, with `net`, `best` and `out`. ValueError,
+    OSError."""
+    rank, world, device = start(config)
+    torch.manual_seed(config.seed)
+    net = build(config, len(test.facts["classes"]), test.shape).to(device)
+    if config.sync_stats and world > 1:
+        for module in net.modules():
+            module.synced = True  # LIF's; it means nothing to others
+        if device.type == "cuda":
+            net = torch.nn.SyncBatchNorm.convert_sync_batchnorm(net)
+    if loss is None:
+        smooth = config.label_smoothing
+
+        def loss(logits, labels):
+            return F.cross_entropy(readout(logits), labels, label_smoothing=smooth)
+
+    trainer = Trainer(net, config.epochs, config.lr, config.weight_decay, loss, config.amp)
+    facts = test.facts if config.eval else test.facts | dict(samples=len(train))
+    run = Run(config, trainer, facts, rank, world)
+    if checkpoint:
+        run.restore(checkpoint)
+    with contextlib.ExitStack() as stack:
+        stack.enter_context(compiled(config, device))
+        if config.eval:
+            result = evaluate(config, trainer, test, rank, world)
+            run.say(
+                f"test accuracy {result['accuracy']:.2%}, loss {result['loss']:.4f}, "
+                f"{len(test)} samples, epoch {checkpoint['epoch']}"
+            )
+            return result | dict(net=net, best=run.best, out=run.out)
+        batch = min(config.batch_size, len(train))
+        if batch % world:
+            raise ValueError(f"--batch-size {batch}: must be divisible by the {world} processes")
+        if rank == 0:
+            stack.enter_context(locked(run.out, config.resume))
+            with replacing(run.out / "config.json") as file:
+                file.write(describe(config, facts, device))
+        caught = stack.enter_context(signals())
+        result = None
+        for epoch in range(trainer.epoch, min(config.epochs, config.stop_after or config.epochs)):
+            parts = order_of(config, len(train), epoch, batch, rank, world)
+            seconds, samples = run.train_epoch(train, parts, caught)
+            result = run.end_epoch(test, seconds, samples)
+        result = result or evaluate(config, trainer, test, rank, world)
+    run.say(
+        f"test accuracy {result['accuracy']:.2%} after epoch {trainer.epoch} (best over epochs, "
+        f"chosen on the test set: {run.best['accuracy']:.2%}, epoch {run.best['epoch']}); "
+        f"written to {run.out}"
+    )
+    return result | dict(net=net, best=run.best, out=run.out)
+
+
+# ---- 5. Drawn pictures ---------------------------------------------------------------------------
+CLASSES = "disc ring square frame triangle cross bar pair crescent corner".split()
+
+
 def draw_shapes(n, seed, side=32):
-    """n pictures of CLASSES in turn, uint8 [n, 3, side, side] and labels [n]: one shape each of random place, size, turn and
-    colours on a shaded, noisy ground. What a class has in common is no pixel, so a linear classifier does not see it."""
+    """n pictures of CLASSES in turn, uint8 [n, 3, side, side] and labels [n]: one shape each of
+    random place, size, turn and colours on a shaded, noisy ground. What a class has in common is no
+    pixel, so a linear classifier does not see it."""
     random = torch.Generator().manual_seed(sample_seed("shapes", seed))
 
     def uniform(low, high, *shape):
         return torch.rand(n, *shape, generator=random) * (high - low) + low
 
     labels = torch.arange(n) % len(CLASSES)
-    x, y = torch.meshgrid(torch.linspace(-1, 1, side), torch.linspace(-1, 1, side), indexing="xy")
-    turn, size = uniform(-0.3, 0.3, 1, 1), uniform(0.5, 0.75, 1, 1)
-    x, y = x - uniform(-0.25, 0.25, 1, 1), y - uniform(-0.25, 0.25, 1, 1)
-    u, v = (x * turn.cos() + y * turn.sin()) / size, (y * turn.cos() - x * turn.sin()) / size          # [n, side, side]
-    a, b, r, box = u.abs(), v.abs(), torch.hypot(u, v), torch.maximum(u.abs(), v.abs())
-    outside = torch.stack([                                       # how far outside each shape a pixel lies, [10, n, side, side]
-        r - 1, (r - 0.8).abs() - 0.2, box - 0.8, (box - 0.75).abs() - 0.15, torch.maximum(0.87 * a + 0.5 * v, -v) - 0.5,
-        torch.minimum(torch.maximum(a - 0.3, b - 1), torch.maximum(b - 0.3, a - 1)), torch.maximum(a - 1, b - 0.3),
-        torch.minimum(torch.hypot(u - 0.6, v), torch.hypot(u + 0.6, v)) - 0.45,
-        torch.maximum(r - 1, 0.8 - torch.hypot(u - 0.5, v)),
-        torch.minimum(torch.maximum((u + 0.6).abs() - 0.25, b - 0.9), torch.maximum((v - 0.65).abs() - 0.25, a - 0.85))])
-    outside = outside[labels, torch.arange(n)] * size * side / 2                                       # in pixels
+    line = torch.linspace(-1, 1, side)
+    x, y = torch.meshgrid(line, line, indexing="xy")
+    turn = uniform(-0.3, 0.3, 1, 1)
+    size = uniform(0.5, 0.75, 1, 1)
+    x = x - uniform(-0.25, 0.25, 1, 1)
+    y = y - uniform(-0.25, 0.25, 1, 1)
+    u = (x * turn.cos() + y * turn.sin()) / size  # [n, side, side], from the middle of the shape
+    v = (y * turn.cos() - x * turn.sin()) / size
+    outside = distances(u, v)[labels, torch.arange(n)] * size * side / 2  # in pixels
     ink = (0.5 - outside).clamp(0, 1)[:, None]
-    ground, colour = uniform(0.1, 0.5, 3, 1, 1), uniform(0.6, 1, 3, 1, 1)
-    paper = ground + uniform(-0.2, 0.2, 1, 1, 1) * x[:, None] + uniform(-0.2, 0.2, 1, 1, 1) * y[:, None]
-    pictures = paper + (colour - paper) * ink + 0.08 * torch.randn(n, 3, side, side, generator=random)
+    ground = uniform(0.1, 0.5, 3, 1, 1)
+    colour = uniform(0.6, 1, 3, 1, 1)
+    across = uniform(-0.2, 0.2, 1, 1, 1) * x[:, None]
+    paper = ground + across + uniform(-0.2, 0.2, 1, 1, 1) * y[:, None]
+    noise = torch.randn(n, 3, side, side, generator=random)
+    pictures = paper + (colour - paper) * ink + 0.08 * noise
     pictures = torch.where(uniform(0, 1, 1, 1, 1) < 0.3, 1 - pictures, pictures)
     return (pictures.clamp(0, 1) * 255).round().to(torch.uint8), labels
 
-# ---- data sets: data[indices, epoch, seed] -> inputs [B, 3, H, W], labels [B] ----
-class Pictures:
-    """uint8 pictures in memory. Training: crop after 4 pixels of padding, flip, and `policy` (AutoAugment or None), each
-    drawn per picture from (seed, epoch, picture); then per-channel normalisation."""
 
-    def __init__(self, images, labels, facts, policy):
-        self.images, self.labels, self.facts, self.policy = images, labels, facts, policy
+def distances(u, v):
+    """How far outside each of CLASSES a point lies: [10, ...]."""
+    a, b, r = u.abs(), v.abs(), torch.hypot(u, v)
+    box = torch.maximum(a, b)
+    upright = torch.maximum(a - 0.3, b - 1)
+    lying = torch.maximum(b - 0.3, a - 1)
+    left = torch.hypot(u + 0.6, v)
+    right = torch.hypot(u - 0.6, v)
+    back = torch.maximum((u + 0.6).abs() - 0.25, b - 0.9)
+    foot = torch.maximum((v - 0.65).abs() - 0.25, a - 0.85)
+    shapes = [
+        r - 1,  # disc
+        (r - 0.8).abs() - 0.2,  # ring
+        box - 0.8,  # square
+        (box - 0.75).abs() - 0.15,  # frame
+        torch.maximum(0.87 * a + 0.5 * v, -v) - 0.5,  # triangle
+        torch.minimum(upright, lying),  # cross
+        torch.maximum(a - 1, b - 0.3),  # bar
+        torch.minimum(right, left) - 0.45,  # pair
+        torch.maximum(r - 1, 0.8 - torch.hypot(u - 0.5, v)),  # crescent
+        torch.minimum(back, foot),  # corner
+    ]
+    return torch.stack(shapes)
+
+
+# ---- 6. Pictures: data[indices, epoch, seed] -> inputs [B, 3, H, W], labels [B] ------------------
+class Pictures:
+    """uint8 pictures in memory. Training: crop after 4 pixels of padding, flip, and `policy`
+    (AutoAugment or None), each drawn per picture from (seed, epoch, picture); then per-channel
+    normalisation."""
+
+    def __init__(self, images, labels, facts, policy=None):
+        self.images = images
+        self.labels = labels
+        self.facts = facts
+        self.policy = policy
         self.shape = tuple(images.shape[1:])
 
     def __len__(self):
@@ -145,47 +772,70 @@ class Pictures:
 
     def __getitem__(self, key):
         indices, epoch, seed = key
-        with torch.random.fork_rng(devices=[]):                   # torchvision draws from the global generator
-            seeds = [None if epoch is None else sample_seed(seed, epoch, i) for i in indices.tolist()]
-            images = torch.stack([self.picture(i, key) for i, key in zip(indices.tolist(), seeds)])
+        images = []
+        with torch.random.fork_rng(devices=[]):  # torchvision draws from the global generator
+            for i in indices.tolist():
+                if epoch is None:
+                    images.append(self.plain(i))
+                else:
+                    torch.default_generator.manual_seed(sample_seed(seed, epoch, i))
+                    images.append(self.augmented(i))
         mean, std = (torch.tensor(self.facts[name])[:, None, None] for name in ("mean", "std"))
-        return (images.float() / 255 - mean) / std, self.labels[indices]
+        return (torch.stack(images).float() / 255 - mean) / std, self.labels[indices]
 
-    def picture(self, i, seed):
+    def plain(self, i):
+        return self.images[i]
+
+    def augmented(self, i):
         x = self.images[i]
-        if seed is None:
-            return x
-        torch.default_generator.manual_seed(seed)
-        (top, left), flip = torch.randint(0, 9, (2,)).tolist(), torch.rand(()) < 0.5
-        x = F.pad(x, (4, 4, 4, 4))[:, top:top + x.shape[1], left:left + x.shape[2]]
-        x = x.flip(2) if flip else x
+        height, width = x.shape[1:]
+        top, left = torch.randint(0, 9, (2,)).tolist()
+        flip = torch.rand(()) < 0.5
+        x = F.pad(x, (4, 4, 4, 4))[:, top : top + height, left : left + width]
+        if flip:
+            x = x.flip(2)
         return self.policy(x) if self.policy else x
 
+
 class Files(Pictures):
-    """Picture files, decoded when asked for (by the workers): RandomResizedCrop, flip, AutoAugment; or the centre."""
+    """Picture files, decoded when asked for (by the workers): RandomResizedCrop, flip, AutoAugment;
+    or the centre."""
 
     def __init__(self, paths, labels, facts, side):
-        self.images, self.labels, self.facts, self.shape = paths, labels, facts, (3, side, side)
-        random = [transforms.RandomResizedCrop(side), transforms.RandomHorizontalFlip(),
-                  transforms.AutoAugment(transforms.AutoAugmentPolicy.IMAGENET)]
-        self.random, self.centre = transforms.Compose(random), transforms.Compose(
-            [transforms.Resize(side * 256 // 224), transforms.CenterCrop(side)])
+        self.images = paths
+        self.labels = labels
+        self.facts = facts
+        self.shape = (3, side, side)
+        policy = transforms.AutoAugment(transforms.AutoAugmentPolicy.IMAGENET)
+        crop = transforms.RandomResizedCrop(side)
+        self.random = transforms.Compose([crop, transforms.RandomHorizontalFlip(), policy])
+        self.centre = scaled(side * 256 // 224, side)
 
-    def picture(self, i, seed):
-        picture = open_picture(self.images[i])
-        if seed is None:
-            return pil_to_tensor(self.centre(picture))
-        torch.default_generator.manual_seed(seed)
-        return pil_to_tensor(self.random(picture))
+    def plain(self, i):
+        return self.centre(open_picture(self.images[i]))
+
+    def augmented(self, i):
+        return pil_to_tensor(self.random(open_picture(self.images[i])))
+
+
+def scaled(size, side):
+    """picture -> tensor: its shorter side scaled to `size`, the middle `side` pixels square."""
+    parts = [transforms.Resize(size), transforms.CenterCrop(side), transforms.PILToTensor()]
+    return transforms.Compose(parts)
+
 
 def open_picture(path):
     try:
         return torchvision.datasets.folder.pil_loader(path)
-    except Exception as error:                                    # PIL raises many kinds on damaged files
-        raise ValueError(f"{path} is no picture: {error}; remove it, or give --skip-bad") from error
+    except Exception as error:  # PIL raises many kinds on damaged files
+        text = f"{path} is no picture: {error}; remove it, or give --skip-bad"
+        raise ValueError(text) from error
+
 
 def decoded(paths, labels, prepare, skip_bad):
-    """prepare(picture) of every file, in threads -> list, paths and labels; without those that are no pictures, if skip_bad."""
+    """prepare(picture) of every file, in threads -> list, paths and labels; without those that are
+    no pictures, if skip_bad."""
+
     def one(path):
         try:
             return prepare(open_picture(path))
@@ -201,113 +851,212 @@ def decoded(paths, labels, prepare, skip_bad):
         raise ValueError("none of the files is a picture")
     return [results[i] for i in good], [paths[i] for i in good], labels[good]
 
-def listed(root):
-    """DIR/<class>/* -> paths, labels [N], class names."""
-    found = torchvision.datasets.ImageFolder(root)
-    return [path for path, _ in found.samples], torch.tensor(found.targets), found.classes
 
-def cifar(name, root, train):
-    kind = dict(cifar10=torchvision.datasets.CIFAR10, cifar100=torchvision.datasets.CIFAR100)[name]
-    import fcntl
+# A picture set is a function (config, train) -> uint8 [N, 3, H, W] or a list of paths, labels [N],
+# names of the classes; and a line in DATASETS.
+def chosen(config, train, n):
+    """Which of n samples --limit-train or --limit-test leave, drawn by the seed."""
+    limit = config.limit_train if train else config.limit_test
+    if not limit or limit >= n:
+        return torch.arange(n)
+    return torch.randperm(n, generator=torch.Generator().manual_seed(config.seed))[:limit]
+
+
+def shapes(config, train):
+    n = config.limit_train or 10_000
+    if not train:
+        n = config.limit_test or 2_000
+    return *draw_shapes(n, f"{config.seed} {train}"), CLASSES
+
+
+def cifar(config, train):
+    names = dict(cifar10=torchvision.datasets.CIFAR10, cifar100=torchvision.datasets.CIFAR100)
+    kind = names[config.dataset]
+    root = pathlib.Path(config.data)
     try:
         root.mkdir(parents=True, exist_ok=True)
-        with open(root / "lock", "a") as lock:                    # under torchrun one process downloads, the others wait
+        with open(root / "lock", "a") as lock:  # under torchrun one downloads, the others wait
             fcntl.lockf(lock, fcntl.LOCK_EX)
             found = kind(root, train=train, download=True)
     except (OSError, RuntimeError) as error:
-        raise ValueError(f"{name} is not in --data {root} and could not be downloaded ({error}): put {kind.filename} from "
-                         f"{kind.url} there; --demo needs no data") from error
-    return torch.from_numpy(found.data).permute(0, 3, 1, 2).contiguous(), torch.tensor(found.targets), found.classes
+        raise ValueError(
+            f"{config.dataset} is not in --data {root} and could not be downloaded ({error}): put "
+            f"{kind.filename} from {kind.url} there; --demo needs no data"
+        ) from error
+    images = torch.from_numpy(found.data).permute(0, 3, 1, 2).contiguous()
+    which = chosen(config, train, len(images))
+    return images[which], torch.tensor(found.targets)[which], found.classes
+
+
+def listed(config, train):
+    """DIR/train/CLASS/* or DIR/val|test/CLASS/* -> paths, labels [N], names of the classes."""
+    root = pathlib.Path(config.data)
+    test = "val" if (root / "val").is_dir() else "test"
+    found = torchvision.datasets.ImageFolder(root / ("train" if train else test))
+    which = chosen(config, train, len(found))
+    paths = [found.samples[i][0] for i in which]
+    return paths, torch.tensor(found.targets)[which], found.classes
+
+
+def folder(config, train):
+    paths, labels, classes = listed(config, train)
+    prepare = scaled(config.image_size, config.image_size)
+    images, _, labels = decoded(paths, labels, prepare, config.skip_bad)
+    return torch.stack(images), labels, classes
+
+
+def imagenet(config, train):
+    paths, labels, classes = listed(config, train)
+    if config.skip_bad:  # looks at every file once
+        _, paths, labels = decoded(paths, labels, bool, skip_bad=True)
+    return paths, labels, classes
+
+
+DATASETS = dict(
+    cifar10=cifar,
+    cifar100=cifar,
+    shapes=shapes,
+    folder=folder,
+    imagenet=imagenet,
+)
+
+
+@dataclasses.dataclass
+class Settings(Config):
+    dataset: str = setting(
+        "cifar10",
+        "CIFAR from torchvision; shapes drawn here; a folder held in memory; imagenet, a folder "
+        "streamed (paper: CIFAR-10, CIFAR-100, ImageNet)",
+        choices=tuple(DATASETS),
+    )
+    image_size: int = setting(
+        32,
+        "side that pictures of a folder are scaled and cropped to (paper: 32; ImageNet 224)",
+        least=1,
+    )
+
+    PRESETS = dict(
+        imagenet=dict(arch="resnet18", T=4, batch_size=32, image_size=224, workers=4),
+        demo=dict(
+            dataset="shapes",
+            channels=8,
+            epochs=4,
+            batch_size=25,
+            limit_train=1600,
+            limit_test=500,
+            label_smoothing=0.0,
+        ),
+    )
+
+
+def normalisation(images):
+    """Mean and standard deviation of each channel; ImageNet's for files that stay on disk."""
+    if isinstance(images, list):
+        return dict(mean=[0.485, 0.456, 0.406], std=[0.229, 0.224, 0.225])
+    levels = torch.arange(256).double() / 255
+    counts = torch.stack([images[:, c].flatten().bincount(minlength=256) for c in range(3)])
+    shares = counts.double() / images[:, 0].numel()
+    mean = shares @ levels
+    std = (shares @ levels.square() - mean.square()).sqrt()
+    return dict(
+        mean=[round(x, 4) for x in mean.tolist()],
+        std=[max(round(x, 4), 1e-3) for x in std.tolist()],
+    )
+
 
 def load(config, facts=None):
-    """The training set (None for --eval) and the test set. `facts`: a checkpoint's, with its normalisation."""
-    root, parts = pathlib.Path(config.data), []
-    policy = transforms.AutoAugment(transforms.AutoAugmentPolicy.CIFAR10) if config.dataset != "shapes" else None
+    """The training set (None for --eval) and the test set. `facts`: a checkpoint's, with its
+    normalisation; by default the training set's."""
+    sets = [None]
     for train in (True, False):
         if train and config.eval:
-            parts.append(None)
             continue
-        limit = config.limit_train if train else config.limit_test
-        if config.dataset in ("cifar10", "cifar100"):
-            images, labels, classes = cifar(config.dataset, root, train)
-        elif config.dataset == "shapes":
-            (images, labels), classes = draw_shapes(limit or (10_000 if train else 2_000), f"{config.seed} {train}"), CLASSES
-        else:
-            images, labels, classes = listed(root / ("train" if train else "val" if (root / "val").is_dir() else "test"))
-        if limit and limit < len(images):
-            chosen = torch.randperm(len(images), generator=torch.Generator().manual_seed(config.seed))[:limit]
-            images, labels = images[chosen] if isinstance(images, torch.Tensor) else [images[i] for i in chosen], labels[chosen]
-        if config.dataset == "imagenet":
-            if config.skip_bad:                                   # looks at every file once
-                _, images, labels = decoded(images, labels, bool, True)
-            facts = facts or dict(classes=classes, mean=[0.485, 0.456, 0.406], std=[0.229, 0.224, 0.225])
-        elif config.dataset == "folder":
-            side = config.image_size
-            prepare = transforms.Compose([transforms.Resize(side), transforms.CenterCrop(side), transforms.PILToTensor()])
-            images, _, labels = decoded(images, labels, prepare, config.skip_bad)
-            images = torch.stack(images)
-        if facts is None:                                         # of the training set, which comes first
-            levels = torch.arange(256).double() / 255
-            counts = torch.stack([images[:, c].flatten().bincount(minlength=256) for c in range(3)]) / images[:, 0].numel()
-            mean = counts.double() @ levels
-            std = (counts.double() @ levels.square() - mean.square()).sqrt()
-            facts = dict(classes=classes, mean=[round(x, 4) for x in mean.tolist()],
-                         std=[max(round(x, 4), 1e-3) for x in std.tolist()])
+        images, labels, classes = DATASETS[config.dataset](config, train)
+        if facts is None:
+            facts = dict(classes=classes) | normalisation(images)
         if classes != facts["classes"]:
-            raise ValueError(f"--data {root}: the test set has classes {classes}, the training set {facts['classes']}")
+            raise ValueError(
+                f"--data {config.data}: the test set has classes {classes}, "
+                f"the training set {facts['classes']}"
+            )
         if len(classes) < 2 or not 0 <= labels.min() <= labels.max() < len(classes):
-            raise ValueError(f"--data {root}: labels from {labels.min()} to {labels.max()} and {len(classes)} classes; needed "
-                             "are two classes or more, and labels that number them from 0")
-        parts.append(Files(images, labels, facts, config.image_size) if config.dataset == "imagenet" else
-                     Pictures(images, labels, facts, policy))
-    return parts
+            raise ValueError(
+                f"--data {config.data}: labels from {labels.min()} to {labels.max()} and "
+                f"{len(classes)} classes; needed are two classes or more, and labels that number "
+                "them from 0"
+            )
+        if isinstance(images, list):
+            sets.append(Files(images, labels, facts, config.image_size))
+        else:
+            policy = None
+            if config.dataset != "shapes":
+                policy = transforms.AutoAugment(transforms.AutoAugmentPolicy.CIFAR10)
+            sets.append(Pictures(images, labels, facts, policy))
+    return sets[-2:]
 
-# ---- side by side ----
+
+# ---- 7. Side by side -----------------------------------------------------------------------------
+ARMS = {"vanilla": ("fixed", "fixed"), "AT+TGO": ("true", "threshold")}
+
+
 def compare(config, train, test, loss=None):
-    """Trains vanilla and AT+TGO, with potentials that suit a fixed threshold (batch norm's scale 1) and with potentials
-    too small for it (0.3), same seed, and prints a table of what each arrived at."""
+    """Trains vanilla and AT+TGO, with potentials that suit a fixed threshold (batch norm's scale 1)
+    and with potentials too small for it (0.3), same seed, and prints a table of what each arrived
+    at."""
     rows = []
     with tempfile.TemporaryDirectory() as folder:
-        for scale in (1.0, 0.3):
-            for arm, threshold, width in (("vanilla", "fixed", "fixed"), ("AT+TGO", "true", "threshold")):
-                print(f"\n{arm}, batch norm's scale starting at {scale}")
-                run = dataclasses.replace(config, bn_scale=scale, threshold=threshold, width=width,
-                                          out=f"{config.out or folder}/scale-{scale}-{arm}")
-                result = fit(run, train, test, loss)
-                if config.plot:
-                    plot_curves(result["out"])
-                mean = {name: [seen[name].mean().item() for seen in result["layers"].values()]
-                        for name in ("firing_rate", "gradient_available")}
-                picture = test[torch.arange(min(100, len(test))), None, 0][0].to(next(result["net"].parameters()).device)
-                firing, inside = mean["firing_rate"], mean["gradient_available"]
-                rows.append((scale, arm, result["accuracy"], statistics.mean(firing), statistics.pstdev(firing),
-                             statistics.mean(inside), min(inside), energy(result["net"], picture)["mj_paper"]))
-    print("\n  BN scale  arm      accuracy  firing  +- over layers  with gradient  least layer  mJ/picture")
-    for scale, arm, *shares, mj in rows:
-        print("  {:<9} {:8} {:8.1%} {:7.1%} {:15.1%} {:14.1%} {:12.1%} {:11.4f}".format(scale, arm, *shares, mj))
+        for scale, arm in itertools.product((1.0, 0.3), ARMS):
+            print(f"\n{arm}, batch norm's scale starting at {scale}")
+            threshold, width = ARMS[arm]
+            out = f"{config.out or folder}/scale-{scale}-{arm}"
+            changed = dict(bn_scale=scale, threshold=threshold, width=width, out=out)
+            result = fit(dataclasses.replace(config, **changed), train, test, loss)
+            if config.plot:
+                plot_curves(result["out"])
+            firing, inside = (
+                [seen[name].mean().item() for seen in result["layers"].values()]
+                for name in ("firing_rate", "gradient_available")
+            )
+            x, _ = test[torch.arange(min(100, len(test))), None, 0]
+            x = x.to(next(result["net"].parameters()).device)
+            row = dict(scale=scale, arm=arm, accuracy=result["accuracy"])
+            row |= dict(firing=statistics.mean(firing), spread=statistics.pstdev(firing))
+            row |= dict(inside=statistics.mean(inside), least=min(inside))
+            rows.append(row | dict(mj=energy(result["net"], x)["mj_paper"]))
+    print("\n  BN scale  arm      accuracy  firing  +- over layers  with gradient", end="")
+    print("  least layer  mJ/picture")
+    for row in rows:
+        print("  {scale:<9} {arm:8} {accuracy:8.1%} {firing:7.1%}".format(**row), end="")
+        print(" {spread:15.1%} {inside:14.1%} {least:12.1%} {mj:11.4f}".format(**row))
     return rows
+
 
 def plot_curves(out):
     """curves.png beside a run's log.csv: loss and accuracy over epochs."""
     import matplotlib
+
     matplotlib.use("agg")
     import matplotlib.pyplot as plt
+
     names, *rows = [line.split(",") for line in (out / "log.csv").read_text().splitlines()]
     figure, axes = plt.subplots(1, 2, figsize=(9, 3.5), layout="constrained")
     for axis, wanted in zip(axes, (["loss"], ["train_accuracy", "test_accuracy"])):
         for name in wanted:
             values = [float(row[names.index(name)]) for row in rows]
-            axis.plot([int(row[0]) for row in rows], values, ".-", label=name.replace("_", " "))
+            epochs = [int(row[0]) for row in rows]
+            axis.plot(epochs, values, ".-", label=name.replace("_", " "))
         axis.set_xlabel("epoch")
         axis.legend()
     figure.savefig(out / "curves.png", dpi=150)
     print(f"wrote {out / 'curves.png'}")
+
 
 def check_plot(config):
     if config.plot and not importlib.util.find_spec("matplotlib"):
         raise ValueError("--plot needs matplotlib: pip install matplotlib")
     if config.plot and config.demo and not config.out:
         raise ValueError("--plot with --demo needs --out, a folder for the pictures")
+
 
 def main(argv=None):
     with one_line_errors():
@@ -316,10 +1065,11 @@ def main(argv=None):
         train, test = load(config, checkpoint and checkpoint["facts"])
         if config.demo:
             compare(config, train, test)
-        else:
-            result = fit(config, train, test, checkpoint=checkpoint)
-            if config.plot and os.environ.get("RANK", "0") == "0":
-                plot_curves(result["out"])
+            return
+        result = fit(config, train, test, checkpoint=checkpoint)
+        if config.plot and os.environ.get("RANK", "0") == "0":
+            plot_curves(result["out"])
+
 
 if __name__ == "__main__":
     main()

@@ -1,14 +1,17 @@
 """Train DS-ATGO on event-camera recordings.
 
-    python train_dvs.py --data DIR                      the paper's recipe on CIFAR10-DVS: DIR holds its ten zip archives
-    python train_dvs.py --data DIR --download           fetches them first (figshare article 4724671)
-    python train_dvs.py --demo                          minutes on a CPU, no download: pictures before a simulated camera
-    python train_dvs.py --dataset folder --data DIR     DIR/train|test/CLASS/*, or DIR/CLASS/* split by --split; .aedat or .bin
-    python train_dvs.py --dataset folder --data DIR --simulate PICTURES      fills DIR with recordings of PICTURES/CLASS/* first
+    python train_dvs.py --data DIR                  the paper's recipe on CIFAR10-DVS, ten archives
+    python train_dvs.py --data DIR --download       fetches them first (figshare article 4724671)
+    python train_dvs.py --demo                      minutes on a CPU, before a simulated camera
+    python train_dvs.py --dataset folder --data DIR  DIR/train|test/CLASS/*, or DIR/CLASS/*, --split
+    python train_dvs.py --dataset folder --data DIR --simulate PICTURES  records PICTURES/CLASS/*
 
-AEDAT 2.0 (DVS128) and N-MNIST files are read as they are. Frames are counts of events, two channels of polarity, T windows.
+AEDAT 2.0 (DVS128) and N-MNIST files are read as they are. Frames are counts of events, two channels
+of polarity, T windows.
 """
+
 import dataclasses
+import fcntl
 import functools
 import hashlib
 import json
@@ -19,92 +22,159 @@ import re
 import sys
 import tempfile
 import zipfile
+from collections import namedtuple
 
 import numpy as np
 import torch
 import torch.nn.functional as F
 import torchvision
 
-from dsatgo import Config, fit, replacing, sample_seed, setting, tet_loss
-from train_cifar import check_plot, compare, draw_shapes, one_line_errors, open_picture, parse, plot_curves
+from dsatgo import NETWORKS, tet_loss
+from train_cifar import (
+    Config,
+    check_plot,
+    compare,
+    draw_shapes,
+    fit,
+    once,
+    one_line_errors,
+    open_picture,
+    parse,
+    plot_curves,
+    replacing,
+    sample_seed,
+    setting,
+)
 
-FIGSHARE = {"airplane": (7712788, "0afd5c4bf9ae06af762a77b180354fdd"),
-            "automobile": (7712791, "8438dfeba3bc970c94962d995b1b9bdd"),
-            "bird": (7712794, "a9c207c91c55b9dc2002dc21c684d785"), "cat": (7712812, "52c63c677c2b15fa5146a8daf4d56687"),
-            "deer": (7712815, "b6bf21f6c04d21ba4e23fc3e36c8a4a3"), "dog": (7712818, "f379ebdf6703d16e0a690782e62639c3"),
-            "frog": (7712842, "cad6ed91214b1c7388a5f6ee56d08803"), "horse": (7712851, "e7cbbf77bec584ffbf913f00e682782a"),
-            "ship": (7712836, "41c7bd7d6b251be82557c6cce9a7d5c9"), "truck": (7712839, "89f3922fd147d9aeff89e76a2b0b70a7")}
+FIGSHARE = {
+    "airplane": (7712788, "0afd5c4bf9ae06af762a77b180354fdd"),
+    "automobile": (7712791, "8438dfeba3bc970c94962d995b1b9bdd"),
+    "bird": (7712794, "a9c207c91c55b9dc2002dc21c684d785"),
+    "cat": (7712812, "52c63c677c2b15fa5146a8daf4d56687"),
+    "deer": (7712815, "b6bf21f6c04d21ba4e23fc3e36c8a4a3"),
+    "dog": (7712818, "f379ebdf6703d16e0a690782e62639c3"),
+    "frog": (7712842, "cad6ed91214b1c7388a5f6ee56d08803"),
+    "horse": (7712851, "e7cbbf77bec584ffbf913f00e682782a"),
+    "ship": (7712836, "41c7bd7d6b251be82557c6cce9a7d5c9"),
+    "truck": (7712839, "89f3922fd147d9aeff89e76a2b0b70a7"),
+}
+
 
 @dataclasses.dataclass
 class Settings(Config):
-    dataset: str = setting("cifar10dvs", "CIFAR10-DVS, or a folder of recordings (paper: CIFAR10-DVS)",
-                           choices=("cifar10dvs", "folder"))
-    arch: str = setting("vggsnn", "network (paper: vggsnn)", choices=("resnet18", "resnet19", "vggsnn"))
+    dataset: str = setting(
+        "cifar10dvs",
+        "CIFAR10-DVS, or a folder of recordings (paper: CIFAR10-DVS)",
+        choices=("cifar10dvs", "folder"),
+    )
+    arch: str = setting("vggsnn", "network (paper: vggsnn)", choices=tuple(NETWORKS))
     channels: int = setting(64, "width of the first stage (paper: 64)", least=1)
     T: int = setting(10, "timesteps, which are windows of a recording (paper: 10)", least=1)
     batch_size: int = setting(50, "samples a step, over all processes (paper: 50)", least=1)
-    label_smoothing: float = setting(0.0, "of TET's cross-entropy (paper: not stated)", least=0, most=1)
-    phi: float = setting(1.0, "TET's target for the logits (paper: not stated; TET's own trainer 1.0)")
-    lam: float = setting(1e-3, "TET's weight of that target (paper: not stated; TET's own trainer 1e-3)", least=0, most=1)
+    label_smoothing: float = setting(
+        0.0, "of TET's cross-entropy (paper: not stated)", least=0, most=1
+    )
+    phi: float = setting(
+        1.0, "TET's target for the logits (paper: not stated; TET's own trainer 1.0)"
+    )
+    lam: float = setting(
+        1e-3,
+        "TET's weight of that target (paper: not stated; TET's own trainer 1e-3)",
+        least=0,
+        most=1,
+    )
     size: int = setting(48, "side of the frames (paper: 48)", least=16)
-    by: str = setting("time", "windows of equal time or of equal count (paper: not stated)", choices=("time", "count"))
-    split: str = setting("tet", "test set of a folder without train and test: tet, the last tenth of each class by the number "
-                         "in the name; tebn, the first; random:SEED, a tenth drawn (paper: 9 to 1, not stated which)")
-    cache: str | None = setting(None, "folder of the frame cache; none: DATA/cache")
-    orientation: str = setting("upright", "as the camera saw it, or raw, as stored (paper: not stated)",
-                               choices=("upright", "raw"))
-    skip_bad: bool = setting(False, "leave out unreadable recordings, naming them, instead of stopping")
+    by: str = setting(
+        "time",
+        "windows of equal time or of equal count (paper: not stated)",
+        choices=("time", "count"),
+    )
+    split: str = setting(
+        "tet",
+        "test set of a folder without train and test: tet, the last tenth of each class by the "
+        "number in the name; tebn, the first; random:SEED, a tenth drawn (paper: 9 to 1, not "
+        "stated which)",
+    )
+    cache: str | None = setting(None, "folder of the frame cache; none: DATA/cache", free=True)
+    orientation: str = setting(
+        "upright",
+        "as the camera saw it, or raw, as stored (paper: not stated)",
+        choices=("upright", "raw"),
+    )
     download: bool = setting(False, "fetch CIFAR10-DVS (about 8 GB) into --data first")
-    simulate: str | None = setting(None, "first fill --data with simulated recordings of these pictures, PICTURES/CLASS/*")
+    simulate: str | None = setting(
+        None, "first fill --data with simulated recordings of these pictures, PICTURES/CLASS/*"
+    )
 
-    PRESETS = dict(demo=dict(dataset="folder", channels=4, T=6, size=32, epochs=14, batch_size=20, limit_train=600,
-                             limit_test=200))
+    PRESETS = dict(
+        demo=dict(
+            dataset="folder",
+            channels=4,
+            T=6,
+            size=32,
+            epochs=14,
+            batch_size=20,
+            limit_train=600,
+            limit_test=200,
+        )
+    )
 
-# ---- event files ----
+
+# ---- 1. Event files ------------------------------------------------------------------------------
 def read_aedat(path):
-    """AEDAT 2.0 of a DVS128 -> t int64 microseconds from 0, x and y uint8 0..127 and p uint8 0/1 as stored, each [N].
-    Special events (bit 15) are dropped. ValueError with the file, the byte and the reason for: another version, another
-    sensor, a truncated tail, times that go backward, no events."""
+    """AEDAT 2.0 of a DVS128 -> t int64 microseconds from 0, x and y uint8 0..127 and p uint8 0/1 as
+    stored, each [N]. Special events (bit 15) are dropped. ValueError with the file, the byte and
+    the reason for: another version, another sensor, a truncated tail, times that go backward, no
+    events."""
     with open(path, "rb") as file:
         return decode_aedat(file.read(), path)[:4]
 
+
+def first(mask):
+    """The index of the first True in a mask, or None."""
+    return int(mask.argmax()) if mask.any() else None
+
+
 def decode_aedat(data, name):
     """`read_aedat` of bytes; the fifth thing returned is how many special events were dropped."""
-    def bad(at, reason):
-        return ValueError(f"{name}: byte {at}: {reason}")
 
-    if not data.startswith(b"#!AER-DAT2.0"):
-        found = re.match(rb"#!AER-DAT[\d.]+", data)
-        reason = f"{found.group().decode()[2:]} instead of AER-DAT2.0" if found else "no AEDAT 2.0 header"
-        raise bad(0, reason if data else "empty file")
+    def check(ok, at, reason):
+        if not ok:
+            raise ValueError(f"{name}: byte {at}: {reason}")
+
+    check(data, 0, "empty file")
+    found = re.match(rb"#!AER-DAT[\d.]+", data)
+    check(found, 0, "no AEDAT 2.0 header")
+    version = found.group().decode()[2:]
+    check(data.startswith(b"#!AER-DAT2.0"), 0, f"{version} instead of AER-DAT2.0")
     start = 0
-    while data[start:start + 1] == b"#":                          # the header: lines of text, ended by CR LF or LF
+    while data[start : start + 1] == b"#":  # the header: lines of text, ended by CR LF or LF
         end = data.find(b"\n", start) + 1
-        if not end:
-            raise bad(start, "the header does not end, no events")
-        line, start = data[start:end], end
+        check(end, start, "the header does not end, no events")
+        line = data[start:end]
+        start = end
         if b"end of ascii header" in line.lower():
             break
-    if tail := (len(data) - start) % 8:
-        raise bad(len(data) - tail, f"truncated: {tail} bytes of an event's 8")
+    tail = (len(data) - start) % 8
+    check(not tail, len(data) - tail, f"truncated: {tail} bytes of an event's 8")
     words = np.frombuffer(data, ">u4", offset=start).astype(np.uint32)
-    address, t = words[0::2], words[1::2].astype(np.int64)
-    foreign = address >> 16 != 0
-    if foreign.any():
-        i = int(foreign.argmax())
-        raise bad(start + 8 * i, f"address {address[i]:#010x} is not a DVS128's: another sensor")
-    backward = t[1:] < t[:-1]
-    if backward.any():
-        i = int(backward.argmax()) + 1
-        raise bad(start + 8 * i, f"time goes backward, from {t[i - 1]} to {t[i]} microseconds")
+    address = words[0::2]
+    t = words[1::2].astype(np.int64)
+    if (i := first(address >> 16 != 0)) is not None:
+        reason = f"address {address[i]:#010x} is not a DVS128's: another sensor"
+        check(False, start + 8 * i, reason)
+    if (i := first(t[1:] < t[:-1])) is not None:
+        reason = f"time goes backward, from {t[i]} to {t[i + 1]} microseconds"
+        check(False, start + 8 * (i + 1), reason)
     special = address & 0x8000 != 0
-    dropped = int(special.sum())
-    if dropped:
-        address, t = address[~special], t[~special]
-    if not len(t):
-        raise bad(start, "no events")
-    x, y, p = (bits.astype(np.uint8) for bits in (address >> 1 & 127, address >> 8 & 127, address & 1))
-    return t - t[0], x, y, p, dropped
+    address = address[~special]
+    t = t[~special]
+    check(len(t), start, "no events")
+    x = (address >> 1 & 127).astype(np.uint8)
+    y = (address >> 8 & 127).astype(np.uint8)
+    p = (address & 1).astype(np.uint8)
+    return t - t[0], x, y, p, int(special.sum())
+
 
 def write_aedat(path, t, x, y, p):
     """The inverse of `read_aedat`, with the shortest header."""
@@ -113,284 +183,423 @@ def write_aedat(path, t, x, y, p):
     with replacing(path) as file:
         file.write(b"#!AER-DAT2.0\r\n# simulated DVS128\r\n" + words.tobytes())
 
+
 def read_nmnist(path):
-    """N-MNIST -> t int64 microseconds, x and y uint8 0..33, p uint8 0/1, each [N]: 5 bytes an event, x, y, then 1 bit of
-    polarity and 23 of time, big-endian. ValueError as in `read_aedat`."""
+    """N-MNIST -> t int64 microseconds, x and y uint8 0..33, p uint8 0/1, each [N]: 5 bytes an
+    event, x, y, then 1 bit of polarity and 23 of time, big-endian. ValueError as in
+    `read_aedat`."""
     with open(path, "rb") as file:
         return decode_nmnist(file.read(), path)[:4]
 
+
 def decode_nmnist(data, name):
+    """`read_nmnist` of bytes; the fifth thing returned is 0, as there are no special events."""
     if len(data) % 5 or not data:
-        raise ValueError(f"{name}: byte {len(data) // 5 * 5}: {'truncated: an event has 5 bytes' if data else 'no events'}")
+        reason = "truncated: an event has 5 bytes" if data else "no events"
+        raise ValueError(f"{name}: byte {len(data) // 5 * 5}: {reason}")
     rows = np.frombuffer(data, np.uint8).reshape(-1, 5)
-    x, y, t = rows[:, 0], rows[:, 1], (rows[:, 2:].astype(np.int64) * [1 << 16, 1 << 8, 1]).sum(1)
-    outside = (x > 33) | (y > 33)
-    if outside.any():
-        raise ValueError(f"{name}: byte {5 * int(outside.argmax())}: ({x[outside][0]}, {y[outside][0]}) is outside 34x34")
-    p, t = (t >> 23).astype(np.uint8), t & (1 << 23) - 1
-    backward = t[1:] < t[:-1]
-    if backward.any():
-        raise ValueError(f"{name}: byte {5 * int(backward.argmax()) + 5}: time goes backward")
+    x = rows[:, 0]
+    y = rows[:, 1]
+    t = (rows[:, 2:].astype(np.int64) * [1 << 16, 1 << 8, 1]).sum(1)
+    if (i := first((x > 33) | (y > 33))) is not None:
+        raise ValueError(f"{name}: byte {5 * i}: ({x[i]}, {y[i]}) is outside 34x34")
+    p = (t >> 23).astype(np.uint8)
+    t = t & (1 << 23) - 1
+    if (i := first(t[1:] < t[:-1])) is not None:
+        raise ValueError(f"{name}: byte {5 * (i + 1)}: time goes backward")
     return t - t[0], x, y, p, 0
 
-def events_to_frames(t, x, y, p, T=10, size=48, by="time", sensor=(128, 128), orientation="upright"):
-    """Events [N] -> counts, uint8 [T, 2, size, size], channel p: T windows of equal duration or count, pixels binned by
-    coordinate * size // side. "upright" turns the picture by 180 degrees (a DVS128's rows and columns run the other way),
-    "raw" leaves it as stored. Counts stop at 255; a window without events is an empty frame."""
+
+# An event format is a function (bytes, name) -> t, x, y, p, special events dropped; and a line in
+# FORMATS. turned: whether its rows and columns run the other way.
+Format = namedtuple("Format", "decode sensor turned")
+FORMATS = {
+    ".aedat": Format(decode_aedat, (128, 128), turned=True),
+    ".bin": Format(decode_nmnist, (34, 34), turned=False),
+}
+
+
+def events_to_frames(
+    t, x, y, p, T=10, size=48, by="time", sensor=(128, 128), orientation="upright"
+):
+    """Events [N] -> counts, uint8 [T, 2, size, size], channel p: T windows of equal duration or
+    count, pixels binned by coordinate * size // side. "upright" turns the picture by 180 degrees (a
+    DVS128's rows and columns run the other way), "raw" leaves it as stored. Counts stop at 255; a
+    window without events is an empty frame."""
     window = t * T // (int(t[-1]) + 1) if by == "time" else np.arange(len(t)) * T // len(t)
     columns, rows = (np.arange(side) * size // side for side in sensor)
     if orientation == "upright":
-        columns, rows = columns[::-1], rows[::-1]
+        columns = columns[::-1]
+        rows = rows[::-1]
     cell = ((window * 2 + p) * size + rows[y]) * size + columns[x]
-    return np.minimum(np.bincount(cell, minlength=T * 2 * size * size), 255).astype(np.uint8).reshape(T, 2, size, size)
+    counts = np.bincount(cell, minlength=T * 2 * size * size)
+    return np.minimum(counts, 255).astype(np.uint8).reshape(T, 2, size, size)
 
-# ---- recordings and their cache ----
+
+# ---- 2. Recordings and their cache ---------------------------------------------------------------
+How = namedtuple("How", "T size by orientation transposed")  # how a recording becomes frames
+Item = namedtuple("Item", "file member label")  # member: of a zip archive, or None
+
+
+def name_of(item):
+    return item.member or item.file
+
+
 def decode(how, item):
-    """One recording -> frames, special events dropped, cells at 255; or the ValueError's text. Runs in worker processes."""
-    T, size, by, orientation, transposed = how
-    name, member = item
+    """One recording -> frames, special events dropped, cells at 255; or the error's text. Runs in
+    worker processes."""
+    name = name_of(item)
     try:
-        if member:
-            with zipfile.ZipFile(name) as archive:
-                data = archive.read(member)
+        if item.member:
+            with zipfile.ZipFile(item.file) as archive:
+                data = archive.read(item.member)
         else:
-            data = pathlib.Path(name).read_bytes()
-        nmnist = (member or name).endswith(".bin")                # stored upright
-        *events, dropped = (decode_nmnist if nmnist else decode_aedat)(data, member or name)
-        t, x, y, p = events
-        if transposed and orientation == "upright":
+            data = pathlib.Path(item.file).read_bytes()
+        form = FORMATS[pathlib.PurePath(name).suffix]
+        t, x, y, p, dropped = form.decode(data, name)
+        if how.transposed and how.orientation == "upright":
             x, y = y, x
-        frames = events_to_frames(t, x, y, p, T, size, by, (34, 34) if nmnist else (128, 128), "raw" if nmnist else orientation)
+        orientation = how.orientation if form.turned else "raw"
+        frames = events_to_frames(t, x, y, p, how.T, how.size, how.by, form.sensor, orientation)
         return frames, dropped, int((frames == 255).sum())
     except (ValueError, OSError, zipfile.BadZipFile) as error:
-        return f"{member or name}: {error}" if str(member or name) not in str(error) else str(error)
+        text = str(error)
+        return text if name in text else f"{name}: {text}"
+
 
 def recordings(root):
-    """(file or archive, member or None, class) of every recording below `root`, or in the zip archives in it."""
-    found, archives = [], sorted(root.glob("*.zip"))
-    for path in archives:
-        try:
-            with zipfile.ZipFile(path) as archive:
-                members = [name for name in archive.namelist() if name.endswith(".aedat")]
-                found += [(str(path), name, pathlib.PurePosixPath(name).parent.name) for name in members]
-        except zipfile.BadZipFile as error:
-            raise ValueError(f"{path}: {error}") from error
-    for path in sorted(root.glob("*/*")) if not archives else ():
+    """An Item for every recording below `root`, or in the zip archives in it."""
+    archives = sorted(root.glob("*.zip"))
+    if archives:
+        return [item for path in archives for item in members(path)]
+    found = []
+    for path in sorted(root.glob("*/*")):
         if path.parent.name == "cache":
             continue
-        if path.suffix in (".aedat", ".bin"):
-            found.append((str(path), None, path.parent.name))
+        if path.suffix in FORMATS:
+            found.append(Item(str(path), None, path.parent.name))
         elif path.is_file() and not path.name.startswith("."):
-            raise ValueError(f"{path} is no recording (.aedat or .bin): remove it")
-    for path in root.iterdir() if not archives and root.is_dir() else ():
-        if path.is_dir() and path.name != "cache" and not any(str(path) == os.path.dirname(file) for file, _, _ in found):
+            raise ValueError(f"{path} is no recording ({' or '.join(FORMATS)}): remove it")
+    used = {os.path.dirname(item.file) for item in found}
+    for path in root.iterdir() if root.is_dir() else ():
+        if path.is_dir() and path.name != "cache" and str(path) not in used:
             raise ValueError(f"{path}: a class without recordings")
     return found
 
+
+def members(path):
+    """The recordings in a zip archive."""
+    try:
+        with zipfile.ZipFile(path) as archive:
+            names = [name for name in archive.namelist() if name.endswith(".aedat")]
+    except zipfile.BadZipFile as error:
+        raise ValueError(f"{path}: {error}") from error
+    return [Item(str(path), name, pathlib.PurePosixPath(name).parent.name) for name in names]
+
+
 def number(item):
-    digits = re.findall(r"\d+", os.path.basename(item[1] or item[0]))
+    """The last number in the name of a recording."""
+    digits = re.findall(r"\d+", os.path.basename(name_of(item)))
     if not digits:
-        raise ValueError(f"{item[1] or item[0]}: no number in the name to split by")
+        raise ValueError(f"{name_of(item)}: no number in the name to split by")
     return int(digits[-1])
+
 
 def split_by(items, split):
     """-> training items, test items: a tenth of each class, by the number in the file name."""
     kind, _, seed = split.partition(":")
-    if kind not in ("tet", "tebn", "random") or (kind == "random") != seed.isdigit():
+    if split not in ("tet", "tebn") and not (kind == "random" and seed.isdigit()):
         raise ValueError(f"--split {split}: must be tet, tebn or random:SEED")
-    train, test = [], []
-    for label in sorted({item[2] for item in items}):
-        mine = sorted((item for item in items if item[2] == label), key=number)
+    train = []
+    test = []
+    for label in sorted({item.label for item in items}):
+        mine = sorted((item for item in items if item.label == label), key=number)
         for one, other in zip(mine, mine[1:]):
             if number(one) == number(other):
-                raise ValueError(f"{other[1] or other[0]}: the same number as {one[1] or one[0]}")
-        n = max(1, round(len(mine) / 10))
+                raise ValueError(f"{name_of(other)}: the same number as {name_of(one)}")
         if len(mine) < 2:
             raise ValueError(f"class {label} has {len(mine)} recording, too few to split")
-        order = np.random.default_rng(int(seed)).permutation(len(mine)) if seed else np.arange(len(mine))
-        mine = [mine[i] for i in order]
-        test += mine[:n] if kind == "tebn" else mine[-n:]
-        train += mine[n:] if kind == "tebn" else mine[:-n]
+        if kind == "random":
+            mine = [mine[i] for i in np.random.default_rng(int(seed)).permutation(len(mine))]
+        n = max(1, round(len(mine) / 10))
+        if kind == "tebn":
+            mine = mine[n:] + mine[:n]
+        train += mine[:-n]
+        test += mine[-n:]
     return train, test
 
+
 class Events:
-    """Frames [N, T, 2, size, size], uint8, memory-mapped. Training: flip and roll by up to 5 pixels, the same at all t."""
+    """Frames [N, T, 2, size, size], uint8, memory-mapped. Training: flip and roll by up to 5
+    pixels, the same at all t."""
 
     def __init__(self, frames, labels, facts):
-        self.frames, self.labels, self.facts, self.shape = frames, labels, facts, frames.shape[2:]
+        self.frames = frames
+        self.labels = labels
+        self.facts = facts
+        self.shape = frames.shape[2:]
 
     def __len__(self):
         return len(self.labels)
 
     def __getitem__(self, key):
         indices, epoch, seed = key
-        x = torch.from_numpy(self.frames[indices.numpy()])                                                 # [B, T, 2, H, W]
+        x = torch.from_numpy(self.frames[indices.numpy()])  # [B, T, 2, H, W]
         if epoch is not None:
-            x = torch.stack([self.augment(one, sample_seed(seed, epoch, i)) for one, i in zip(x, indices.tolist())])
-        return x.transpose(0, 1).float(), self.labels[indices]                                             # [T, B, 2, H, W]
+            seeds = [sample_seed(seed, epoch, i) for i in indices.tolist()]
+            x = torch.stack([self.augmented(one, seed) for one, seed in zip(x, seeds)])
+        return x.transpose(0, 1).float(), self.labels[indices]  # [T, B, 2, H, W]
 
-    def augment(self, x, seed):
+    def augmented(self, x, seed):
         random = torch.Generator().manual_seed(seed)
-        flip, (down, right) = torch.rand((), generator=random) < 0.5, torch.randint(-5, 6, (2,), generator=random).tolist()
+        flip = torch.rand((), generator=random) < 0.5
+        down, right = torch.randint(-5, 6, (2,), generator=random).tolist()
         return torch.roll(x.flip(3) if flip else x, (down, right), (2, 3))
 
+
 def cached_frames(config, items, transposed):
-    """-> frames [N, T, 2, size, size] memory-mapped, which of the items they are. Decoded once, in parallel and in order, into
-    one file under a temporary name; its description, written last, makes it complete. Another process doing the same waits."""
-    import fcntl
+    """-> frames [N, T, 2, size, size] memory-mapped, which of the items they are. Decoded once, in
+    parallel and in order, into one file under a temporary name; its description, written last,
+    makes it complete. Another process doing the same waits."""
     folder = pathlib.Path(config.cache or pathlib.Path(config.data) / "cache")
     folder.mkdir(parents=True, exist_ok=True)
-    how = config.T, config.size, config.by, config.orientation, transposed
-    files = {name: (os.stat(name).st_size, os.stat(name).st_mtime_ns) for name, _, _ in items}
-    key = hashlib.sha256(repr((1, how, items, sorted(files.items()), config.skip_bad)).encode()).hexdigest()[:16]
-    path, about = folder / f"{key}.u8", folder / f"{key}.json"
-    shape = config.T, 2, config.size, config.size
+    how = How(config.T, config.size, config.by, config.orientation, transposed)
+    stats = {item.file: os.stat(item.file) for item in items}
+    files = sorted((name, (stat.st_size, stat.st_mtime_ns)) for name, stat in stats.items())
+    identity = repr((1, tuple(how), [tuple(item) for item in items], files, config.skip_bad))
+    key = hashlib.sha256(identity.encode()).hexdigest()[:16]
+    path = folder / f"{key}.u8"
+    about = folder / f"{key}.json"
     with open(folder / f"{key}.lock", "a") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         if not about.exists():
-            good, dropped, full = [], 0, 0
-            with replacing(path) as file, multiprocessing.Pool() as pool:
-                for i, result in enumerate(pool.imap(functools.partial(decode, how), [item[:2] for item in items], 8)):
-                    if isinstance(result, str):
-                        if not config.skip_bad:
-                            raise ValueError(result + " (--skip-bad leaves such files out)")
-                        print(f"left out: {result}", file=sys.stderr)
-                        continue
-                    good.append(i)
-                    file.write(result[0].tobytes())
-                    dropped, full = dropped + result[1], full + result[2]
-                    if sys.stdout.isatty():
-                        print(f"\rrecording {i + 1}/{len(items)}", end="" if i + 1 < len(items) else "\n")
-            print(f"{len(good)} recordings; {dropped} special events dropped; {full} cells at 255")
+            good = decode_all(how, items, path, config.skip_bad)
             with replacing(about) as file:
                 file.write(json.dumps(dict(good=good, bytes=path.stat().st_size)).encode())
-    about = json.loads(about.read_text())
-    if not about["good"] or not path.exists() or path.stat().st_size != about["bytes"]:
-        raise ValueError(f"{path}: not {about['bytes']} bytes of {len(about['good'])} recordings: remove {folder}")
-    return np.memmap(path, np.uint8, "r", shape=(len(about["good"]), *shape)), about["good"]
+    known = json.loads(about.read_text())
+    good = known["good"]
+    if not good or not path.exists() or path.stat().st_size != known["bytes"]:
+        size = known["bytes"]
+        raise ValueError(f"{path}: not {size} bytes of {len(good)} recordings: remove {folder}")
+    shape = (len(good), config.T, 2, config.size, config.size)
+    return np.memmap(path, np.uint8, "r", shape=shape), good
 
-def load(config):
-    """The training set and the test set."""
-    root, parted = pathlib.Path(config.data), (pathlib.Path(config.data) / "train").is_dir()
-    if config.dataset == "cifar10dvs" and config.download:
+
+def decode_all(how, items, path, skip_bad):
+    """Writes the frames of all items, one after the other. -> which of them could be read"""
+    good = []
+    dropped = full = 0
+    with replacing(path) as file, multiprocessing.Pool() as pool:
+        results = pool.imap(functools.partial(decode, how), items, chunksize=8)
+        for i, result in enumerate(results):
+            if isinstance(result, str):
+                if not skip_bad:
+                    raise ValueError(f"{result} (--skip-bad leaves such files out)")
+                print(f"left out: {result}", file=sys.stderr)
+                continue
+            frames, special, cells = result
+            file.write(frames.tobytes())
+            good.append(i)
+            dropped += special
+            full += cells
+            counter("recording", i, len(items))
+    print(f"{len(good)} recordings; {dropped} special events dropped; {full} cells at 255")
+    return good
+
+
+def counter(what, i, n):
+    if sys.stdout.isatty():
+        print(f"\r{what} {i + 1}/{n}", end="\n" if i + 1 == n else "")
+
+
+def download(root):
+    root.mkdir(parents=True, exist_ok=True)
+    with open(root / "lock", "a") as lock:  # under torchrun one downloads, the others wait
+        fcntl.lockf(lock, fcntl.LOCK_EX)
         for name, (number, md5) in FIGSHARE.items():
             url = f"https://ndownloader.figshare.com/files/{number}"
             torchvision.datasets.utils.download_url(url, root, f"{name}.zip", md5)
-    if parted:
+
+
+def load(config):
+    """The training set and the test set."""
+    root = pathlib.Path(config.data)
+    cifar10dvs = config.dataset == "cifar10dvs"
+    if cifar10dvs and config.download:
+        download(root)
+    if (root / "train").is_dir():
         parts = [recordings(root / name) for name in ("train", "test")]
     else:
-        items = recordings(root) if root.is_dir() else []
-        if config.dataset == "cifar10dvs" and len({item[2] for item in items}) != 10:
-            raise ValueError(f"--data {root}: not the ten archives of CIFAR10-DVS, airplane.zip ... truck.zip, of "
-                             "figshare article 4724671; --download fetches them, --demo needs no data")
-        parts = split_by(items, config.split) if items else [[], []]
-    names = sorted({item[2] for item in parts[0]})
-    if len(names) < 2 or names != sorted({item[2] for item in parts[1]}):
-        raise ValueError(f"--data {root}: needs recordings of the same two or more classes to train and to test, found {names} "
-                         f"and {sorted({item[2] for item in parts[1]})}")
-    test = "\n".join(sorted(f"{item[2]}/{os.path.basename(item[1] or item[0])}" for item in parts[1]))
-    facts = dict(classes=names, test_list=hashlib.sha256(test.encode()).hexdigest())
+        items = recordings(root)
+        if cifar10dvs and len({item.label for item in items}) != 10:
+            raise ValueError(
+                f"--data {root}: not the ten archives of CIFAR10-DVS, airplane.zip ... truck.zip, "
+                "of figshare article 4724671; --download fetches them, --demo needs no data"
+            )
+        parts = split_by(items, config.split)
+    names, tested = (sorted({item.label for item in items}) for items in parts)
+    if len(names) < 2 or names != tested:
+        raise ValueError(
+            f"--data {root}: needs recordings of the same two or more classes to train and to "
+            f"test, found {names} and {tested}"
+        )
+    lines = sorted(f"{item.label}/{os.path.basename(name_of(item))}" for item in parts[1])
+    digest = hashlib.sha256("\n".join(lines).encode()).hexdigest()
+    facts = dict(classes=names, test_list=digest)
     sets = []
     for items, limit in zip(parts, (config.limit_train, config.limit_test)):
         if limit and limit < len(items):
-            items = [items[i] for i in np.random.default_rng(config.seed).permutation(len(items))[:limit]]
-        frames, good = cached_frames(config, items, config.dataset == "cifar10dvs")
-        sets.append(Events(frames, torch.tensor([names.index(items[i][2]) for i in good]), facts))
+            order = np.random.default_rng(config.seed).permutation(len(items))
+            items = [items[i] for i in order[:limit]]
+        frames, good = cached_frames(config, items, cifar10dvs)
+        labels = torch.tensor([names.index(items[i].label) for i in good])
+        sets.append(Events(frames, labels, facts))
     return sets
 
-# ---- the simulated camera ----
-def record(picture, seed, steps=120, duration=300_000, contrast=0.25, mismatch=0.03, refractory=1_000, noise=2.0):
-    """A grey picture [128, 128] in [0, 1] goes round a closed loop before a DVS128 -> t, x, y, p as the sensor stores them. A
-    pixel sends an event whenever the logarithm of its brightness has moved by its contrast threshold (which differs from pixel
-    to pixel by `mismatch`) since its last one, but not within `refractory` microseconds; and `noise` a second for nothing."""
-    random = np.random.default_rng(seed)
-    on, off = (np.maximum(contrast * (1 + mismatch * random.standard_normal((128, 128))), 0.05) for _ in range(2))
-    angle = np.linspace(0, 2 * np.pi, steps + 1)
+
+# ---- 3. The simulated camera ---------------------------------------------------------------------
+def views(picture, steps):
+    """A grey picture [128, 128] on a closed loop, a figure of eight: steps + 1 views of it."""
     source = torch.from_numpy(np.ascontiguousarray(picture, np.float32))[None, None]
-    grid = torch.nn.functional.affine_grid(torch.eye(2, 3)[None], (1, 1, 128, 128), align_corners=False)
-    times, places, polarity = [], [], []
-    last, reference = np.full((128, 128), -refractory), None
-    for i, a in enumerate(angle):
-        shift = torch.tensor([np.sin(a) * 0.12, np.sin(2 * a) * 0.06], dtype=torch.float32)                # a figure of eight
-        view = F.grid_sample(source, grid + shift, padding_mode="border", align_corners=False)[0, 0].numpy()
+    grid = F.affine_grid(torch.eye(2, 3)[None], (1, 1, 128, 128), align_corners=False)
+    for a in np.linspace(0, 2 * np.pi, steps + 1):
+        shift = torch.tensor([np.sin(a) * 0.12, np.sin(2 * a) * 0.06], dtype=torch.float32)
+        view = F.grid_sample(source, grid + shift, padding_mode="border", align_corners=False)
+        yield view[0, 0].numpy()
+
+
+def record(
+    picture,
+    seed,
+    steps=120,
+    duration=300_000,
+    contrast=0.25,
+    mismatch=0.03,
+    refractory=1_000,
+    noise=2.0,
+):
+    """A grey picture [128, 128] in [0, 1] goes round a closed loop before a DVS128 -> t, x, y, p as
+    the sensor stores them. A pixel sends an event whenever the logarithm of its brightness has
+    moved by its contrast threshold (which differs from pixel to pixel by `mismatch`) since its last
+    one, but not within `refractory` microseconds; and `noise` a second for nothing."""
+    random = np.random.default_rng(seed)
+    on, off = (
+        np.maximum(contrast * (1 + mismatch * random.standard_normal((128, 128))), 0.05)
+        for _ in range(2)
+    )
+    times = []
+    places = []
+    darker = []
+    last = np.full((128, 128), -refractory)
+    reference = None
+    for i, view in enumerate(views(picture, steps)):
         level = np.log(view + 0.05)
-        reference = level.copy() if reference is None else reference
+        if reference is None:
+            reference = level.copy()
         now = i * duration // steps
         for sign, threshold in ((1, on), (-1, off)):
             fires = (sign * (level - reference) >= threshold) & (now - last >= refractory)
             reference[fires] += sign * threshold[fires]
             last[fires] = now
             places.append(np.flatnonzero(fires))
-            polarity.append(np.full(len(places[-1]), sign < 0))
+            darker.append(np.full(len(places[-1]), sign < 0))
             times.append(now + random.integers(0, duration // steps, len(places[-1])))
     n = random.poisson(noise * 128 * 128 * duration / 1e6)
-    times, places, polarity = (np.concatenate([*some, more]) for some, more in (
-        (times, random.integers(0, duration, n)), (places, random.integers(0, 128 * 128, n)),
-        (polarity, random.random(n) < 0.5)))
+    times.append(random.integers(0, duration, n))
+    places.append(random.integers(0, 128 * 128, n))
+    darker.append(random.random(n) < 0.5)
+    times, places, darker = (np.concatenate(parts) for parts in (times, places, darker))
     order = np.argsort(times, kind="stable")
-    row, column = places[order] // 128, places[order] % 128
-    return times[order], 127 - column, 127 - row, polarity[order].astype(np.uint8)                        # bit 1: darker
+    row, column = np.divmod(places[order], 128)
+    return times[order], 127 - column, 127 - row, darker[order].astype(np.uint8)
+
 
 def record_file(job):
     source, seed, path = job
-    picture = open_picture(source) if isinstance(source, str) else torchvision.transforms.functional.to_pil_image(source)
-    write_aedat(path, *record(np.asarray(picture.convert("L").resize((128, 128), 2), np.float32) / 255, seed))
+    if isinstance(source, str):
+        picture = open_picture(source)
+    else:
+        picture = torchvision.transforms.functional.to_pil_image(source)
+    grey = np.asarray(picture.convert("L").resize((128, 128), 2), np.float32) / 255
+    write_aedat(path, *record(grey, seed))
+
 
 def simulate(pictures, folder):
     """pictures: (path or tensor, class name) pairs, recorded as folder/CLASS/CLASS_i.aedat."""
-    jobs, counts = [], {}
+    jobs = []
+    counts = {}
     for i, (source, label) in enumerate(pictures):
         (folder / label).mkdir(parents=True, exist_ok=True)
-        jobs.append((source, i, folder / label / f"{label}_{counts.setdefault(label, 0)}.aedat"))
-        counts[label] += 1
-    with multiprocessing.get_context("spawn").Pool() as pool:     # torch's threads do not survive a fork
-        for i, _ in enumerate(pool.imap_unordered(record_file, jobs, 8)):
-            if sys.stdout.isatty():
-                print(f"\rsimulated {i + 1}/{len(jobs)}", end="" if i + 1 < len(jobs) else "\n")
+        n = counts.get(label, 0)
+        counts[label] = n + 1
+        jobs.append((source, i, folder / label / f"{label}_{n}.aedat"))
+    with multiprocessing.get_context("spawn").Pool() as pool:  # torch's threads survive no fork
+        for i, _ in enumerate(pool.imap_unordered(record_file, jobs, chunksize=8)):
+            counter("simulated", i, len(jobs))
+
 
 def simulated(config):
-    """--simulate: fills --data with recordings of a folder of pictures, of at most limit_train + limit_test of them."""
-    source, root = pathlib.Path(config.simulate), pathlib.Path(config.data)
+    """--simulate: fills --data with recordings of a folder of pictures, of at most limit_train +
+    limit_test of them."""
+    source = pathlib.Path(config.simulate)
+    root = pathlib.Path(config.data)
     if root.is_dir() and any(root.iterdir()):
-        raise ValueError(f"--data {root} is not empty: --simulate writes recordings into a new folder")
-    for part, limit in (("train", config.limit_train), ("test", config.limit_test)) if (source / "train").is_dir() else (
-            (".", config.limit_train and config.limit_train + (config.limit_test or 0)),):
+        raise ValueError(
+            f"--data {root} is not empty: --simulate writes recordings to a new folder"
+        )
+    parts = [(".", config.limit_train and config.limit_train + (config.limit_test or 0))]
+    if (source / "train").is_dir():
+        parts = [("train", config.limit_train), ("test", config.limit_test)]
+    for part, limit in parts:
         found = torchvision.datasets.ImageFolder(source / part)
         chosen = np.random.default_rng(config.seed).permutation(len(found))[:limit]
-        simulate([(found.samples[i][0], found.classes[found.samples[i][1]]) for i in sorted(chosen)], root / part)
+        samples = [found.samples[i] for i in sorted(chosen)]
+        simulate([(path, found.classes[label]) for path, label in samples], root / part)
 
+
+def simulated_shapes(config, root):
+    """The demo's recordings: drawn pictures before the camera."""
+    for part, n in (("train", config.limit_train), ("test", config.limit_test)):
+        images, labels = draw_shapes(n, f"{config.seed} {part}")
+        simulate([(image, f"{label:02}") for image, label in zip(images, labels)], root / part)
+
+
+# ---- 4. Main -------------------------------------------------------------------------------------
 def plot_frames(data, path):
     """The first recordings of each class, all timesteps added up, ON red and OFF blue on white."""
     tiles = []
     for label in range(min(10, len(data.facts["classes"]))):
         for i in (data.labels == label).nonzero()[:6, 0].tolist():
             on, off = torch.from_numpy(data.frames[i].astype(np.float32)).sum(0)
-            scale = 2 * max(on.mean(), off.mean(), 0.1)
-            on, off = (on / scale / 2).clamp(0, 1), (off / scale / 2).clamp(0, 1)
+            scale = 4 * max(on.mean(), off.mean(), 0.1)
+            on = (on / scale).clamp(0, 1)
+            off = (off / scale).clamp(0, 1)
             tiles.append(torch.stack([1 - off, 1 - torch.maximum(on, off), 1 - on]))
-    torchvision.utils.save_image(F.interpolate(torch.stack(tiles), scale_factor=3), path, nrow=6, pad_value=0.8)
+    tiles = F.interpolate(torch.stack(tiles), scale_factor=3)
+    torchvision.utils.save_image(tiles, path, nrow=6, pad_value=0.8)
     print(f"wrote {path}")
+
 
 def main(argv=None):
     with one_line_errors():
         config, checkpoint = parse(Settings, __doc__.splitlines()[0], argv)
         check_plot(config)
-        loss = functools.partial(tet_loss, phi=config.phi, lam=config.lam, label_smoothing=config.label_smoothing)
+        tet = dict(phi=config.phi, lam=config.lam, label_smoothing=config.label_smoothing)
+        loss = functools.partial(tet_loss, **tet)
         with tempfile.TemporaryDirectory() as folder:
             if config.demo:
+                simulated_shapes(config, pathlib.Path(folder))
                 config = dataclasses.replace(config, data=folder)
-                for part, n in (("train", config.limit_train), ("test", config.limit_test)):
-                    images, labels = draw_shapes(n, f"{config.seed} {part}")
-                    simulate([(image, f"{label:02}") for image, label in zip(images, labels)], pathlib.Path(folder) / part)
-            elif config.simulate and not checkpoint:
-                simulated(config)
+                compare(config, *load(config), loss)
+                return
+            if config.simulate and not checkpoint:
+                once(config, functools.partial(simulated, config))
             train, test = load(config)
-            if config.demo:
-                return compare(config, train, test, loss)
             result = fit(config, train, test, loss, checkpoint)
             if config.plot and os.environ.get("RANK", "0") == "0":
                 plot_curves(result["out"])
                 plot_frames(test, result["out"] / "frames.png")
+
 
 if __name__ == "__main__":
     main()

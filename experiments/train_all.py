@@ -1,17 +1,21 @@
-"""Which runs does the evidence rest on? This trains them all, two at a time, one thread each: about three hours on two cores.
+"""Which runs does the evidence rest on? This trains them all, two at a time, one thread each: about
+three hours on two cores.
 
     python experiments/train_all.py DATA WORK [--only PATTERN] [--again] [--full]
 
-DATA: a folder with pictures/train|test/CLASS/* (CIFAR-10 as picture files), objects/train|test/CLASS/* and nmnist/train/CLASS/*
-(event recordings). WORK: a folder outside the repository for checkpoints and for the recordings of the simulated camera, which
-are made first. Each run is one command of train_cifar.py or train_dvs.py, the paper's recipe but for the flags given here.
-log.csv, layers.csv and the command are copied to experiments/results/runs/NAME; a run that is there is not trained again (with
---again it is, for networks.py wants the checkpoints, which are not committed), and one that was interrupted goes on.
+DATA: a folder with pictures/train|test/CLASS/* (CIFAR-10 as picture files),
+objects/train|test/CLASS/* and nmnist/train/CLASS/* (event recordings). WORK: a folder outside the
+repository for checkpoints and for the recordings of the simulated camera, which are made first.
+Each run is one command of train_cifar.py or train_dvs.py, the paper's recipe but for the flags
+given here. log.csv, layers.csv and the command are copied to experiments/results/runs/NAME; a run
+that is there is not trained again (with --again it is, for networks.py wants the checkpoints, which
+are not committed), and one that was interrupted goes on.
 
---full: the paper's data, networks and epochs, one run at a time, on a GPU, without the runs that only make sense small.
-DATA then holds cifar10 (as torchvision has it, downloaded if absent) and cifar10-dvs (its ten zip archives); with --again the
-logs take the place of ours.
+--full: the paper's data, networks and epochs, one run at a time, on a GPU, without the runs that
+only make sense small. DATA then holds cifar10 (as torchvision has it, downloaded if absent) and
+cifar10-dvs (its ten zip archives); with --again the logs take the place of ours.
 """
+
 import argparse
 import concurrent.futures
 import dataclasses
@@ -27,16 +31,26 @@ import tempfile
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
-import dsatgo  # noqa: E402
 import train_cifar  # noqa: E402
 import train_dvs  # noqa: E402
 
 RUNS = ROOT / "experiments" / "results" / "runs"
-ARMS = dict(vanilla=("fixed", "fixed"), AT=("true", "fixed"), TGO=("fixed", "threshold"), both=("true", "threshold"))
-SEEDS, MORE = range(3), range(8)
+SCRIPTS = {"train_cifar.py": train_cifar, "train_dvs.py": train_dvs}
+ARMS = dict(
+    vanilla=("fixed", "fixed"),
+    AT=("true", "fixed"),
+    TGO=("fixed", "threshold"),
+    both=("true", "threshold"),
+)
 PAIR = ("vanilla", "both")
-STILL = "train_cifar.py --dataset folder --data {data}/pictures --limit-train 5000 --limit-test 2000 --batch-size 50 --compile"
+SEEDS = range(3)
+MORE = range(8)
+STILL = (
+    "train_cifar.py --dataset folder --data {data}/pictures --limit-train 5000 --limit-test 2000 "
+    "--batch-size 50 --compile --channels 8"
+)
 EVENTS = "train_dvs.py --dataset folder --channels 8 --batch-size 20 --compile"
+SMALL = ("simulated", "nmnist", "long", "decay", "twenty")  # asked of small data, short schedules
 
 
 def arm(name):
@@ -45,81 +59,109 @@ def arm(name):
 
 
 def commands(full=False):
-    """{name: script and flags}; `full`: without the flags of the small scale, so that what is left is the paper's recipe."""
-    def still(flags, epochs=8):                                   # of a flag given twice the last counts
-        return f"train_cifar.py --data {{data}}/cifar10 {flags}" if full else f"{STILL} --channels 8 --epochs {epochs} {flags}"
+    """{name: script and flags}; `full`: without the flags of the small scale, so that what is left
+    is the paper's recipe."""
+
+    def still(flags, epochs=8):  # of a flag given twice the last counts
+        if full:
+            return f"train_cifar.py --data {{data}}/cifar10 {flags}"
+        return f"{STILL} --epochs {epochs} {flags}"
 
     def events(flags, data="{data}/objects", epochs=8):
-        small = f"{EVENTS} --data {data} --epochs {epochs} {flags}"
-        return f"train_dvs.py --data {{data}}/cifar10-dvs {flags}" if full else small
+        if full:
+            return f"train_dvs.py --data {{data}}/cifar10-dvs {flags}"
+        return f"{EVENTS} --data {data} --epochs {epochs} {flags}"
 
-    runs = {}
-    for seed in SEEDS:                                            # Table 1, Figs. 1, 5, 6, 8 to 11, 14, 15
-        for name in ARMS:
-            runs[f"pictures-{name}-{seed}"] = still(f"{arm(name)} --seed {seed}")
-            runs[f"objects-{name}-{seed}"] = events(f"{arm(name)} --seed {seed}")
-    for seed in SEEDS:                                            # Fig. 7, Eq. 7 against the released code's width
-        for name, flags in ("estimated", "--threshold estimated"), ("momentum-none", "--momentum none"), ("std", "--width std"):
-            runs[f"{name}-{seed}"] = still(f"{flags} --seed {seed}")
-        for name, flags in ("estimated", "--threshold estimated"), ("momentum-none", "--momentum none"):
-            runs[f"objects-{name}-{seed}"] = events(f"{flags} --seed {seed}")
-    for f_c in (0.6, 0.8, 1.2, 1.5):                              # Fig. 12
-        runs[f"f_c-{f_c}"] = still(f"--f-c {f_c}")
-    for momentum in (0.5, 0.02):                                  # Fig. 13
-        runs[f"momentum-{momentum}"] = still(f"--momentum {momentum}")
-    runs["learned"] = still("--threshold learned --width fixed")                           # Table 2, a DIET-SNN-like neuron
-    for name in PAIR:                                             # Fig. 2
-        runs[f"T-10-{name}"] = still(f"{arm(name)} --T 10", epochs=2)
-
-    # when does it beat vanilla?
-    for seed in SEEDS:
-        for name in PAIR:
-            rule = f"{arm(name)} --seed {seed}"
-            runs[f"nmnist-{name}-{seed}"] = events(f"{rule} --split random:0 --size 32", "{data}/nmnist/train")
-            runs[f"simulated-{name}-{seed}"] = events(rule, "{work}/simulated", epochs=4)
-            # the sum of learning rate x decay over all steps is 1, as in the paper's 400 epochs of 500 steps at 1e-4
-            runs[f"long-{name}-{seed}"] = still(f"{rule} --weight-decay 1e-2", epochs=20)
-            runs[f"decay-{name}-{seed}"] = still(f"{rule} --weight-decay 5e-3")
-            runs[f"twenty-{name}-{seed}"] = still(f"{rule} --weight-decay 1e-3", epochs=20)        # Figs. 4, 9, 14, 15
-            runs[f"count-{name}-{seed}"] = events(f"{rule} --by count")
-        for scale in (0.25, 4, 0.5, 2):
-            for name in ARMS if seed == 0 else PAIR:
-                runs[f"scale-{scale}-{name}-{seed}"] = still(f"{arm(name)} --bn-scale {scale} --seed {seed}")
-    for flag, values in (("channels", (4, 16)), ("arch", ("vggsnn", "resnet18")), ("T", (1, 4)), ("tau", (0.5, 0.9)),
-                         ("weight-decay", (1e-3,))):
-        for value in values:
-            for name in PAIR:
-                runs[f"{flag}-{value}-{name}"] = still(f"{arm(name)} --{flag} {value}")
-    for f_c in (0.6, 0.8, 1.0):                                   # 16 features before the classes
-        runs[f"narrow-f_c-{f_c}"] = still(f"--arch resnet18 --channels 4 --f-c {f_c}")
-    runs["narrow-vanilla"] = still(f"{arm('vanilla')} --arch resnet18 --channels 4")
-    for seed in MORE[3:]:                                         # three seeds leave intervals of ten points
+    runs = figures(still, events) | conditions(still, events)
+    for seed in MORE[3:]:  # three seeds leave intervals of ten points
         for name in PAIR:
             runs[f"pictures-{name}-{seed}"] = still(f"{arm(name)} --seed {seed}")
             runs[f"objects-{name}-{seed}"] = events(f"{arm(name)} --seed {seed}")
         runs[f"estimated-{seed}"] = still(f"--threshold estimated --seed {seed}")
-    small = ("simulated", "nmnist", "long", "decay", "twenty")    # asked of small data or a short schedule
-    return {name: command for name, command in runs.items() if not (full and name.startswith(small))}
+    return {name: run for name, run in runs.items() if not (full and name.startswith(SMALL))}
+
+
+def figures(still, events):
+    """The runs of the paper's figures."""
+    runs = {}
+    for seed in SEEDS:  # Table 1, Figs. 1, 5, 6, 8 to 11, 14, 15
+        for name in ARMS:
+            runs[f"pictures-{name}-{seed}"] = still(f"{arm(name)} --seed {seed}")
+            runs[f"objects-{name}-{seed}"] = events(f"{arm(name)} --seed {seed}")
+    rules = {"estimated": "--threshold estimated", "momentum-none": "--momentum none"}
+    for seed in SEEDS:  # Fig. 7, Eq. 7 against the released code's width
+        for name, flags in (rules | {"std": "--width std"}).items():
+            runs[f"{name}-{seed}"] = still(f"{flags} --seed {seed}")
+        for name, flags in rules.items():
+            runs[f"objects-{name}-{seed}"] = events(f"{flags} --seed {seed}")
+    for f_c in (0.6, 0.8, 1.2, 1.5):  # Fig. 12
+        runs[f"f_c-{f_c}"] = still(f"--f-c {f_c}")
+    for momentum in (0.5, 0.02):  # Fig. 13
+        runs[f"momentum-{momentum}"] = still(f"--momentum {momentum}")
+    runs["learned"] = still("--threshold learned --width fixed")  # Table 2, a DIET-SNN-like neuron
+    for name in PAIR:  # Fig. 2
+        runs[f"T-10-{name}"] = still(f"{arm(name)} --T 10", epochs=2)
+    return runs
+
+
+def conditions(still, events):
+    """When does it beat vanilla?"""
+    runs = {}
+    for seed in SEEDS:
+        for name in PAIR:
+            rule = f"{arm(name)} --seed {seed}"
+            nmnist = f"{rule} --split random:0 --size 32"
+            runs[f"nmnist-{name}-{seed}"] = events(nmnist, "{data}/nmnist/train")
+            runs[f"simulated-{name}-{seed}"] = events(rule, "{work}/simulated", epochs=4)
+            # the sum of learning rate x decay over all steps is 1, as in the paper's 400 epochs of
+            # 500 steps at 1e-4
+            runs[f"long-{name}-{seed}"] = still(f"{rule} --weight-decay 1e-2", epochs=20)
+            runs[f"decay-{name}-{seed}"] = still(f"{rule} --weight-decay 5e-3")
+            # Figs. 4, 9, 14, 15
+            runs[f"twenty-{name}-{seed}"] = still(f"{rule} --weight-decay 1e-3", epochs=20)
+            runs[f"count-{name}-{seed}"] = events(f"{rule} --by count")
+        for scale in (0.25, 4, 0.5, 2):
+            for name in ARMS if seed == 0 else PAIR:
+                flags = f"{arm(name)} --bn-scale {scale} --seed {seed}"
+                runs[f"scale-{scale}-{name}-{seed}"] = still(flags)
+    others = {
+        "channels": (4, 16),
+        "arch": ("vggsnn", "resnet18"),
+        "T": (1, 4),
+        "tau": (0.5, 0.9),
+        "weight-decay": (1e-3,),
+    }
+    for flag, values in others.items():
+        for value in values:
+            for name in PAIR:
+                runs[f"{flag}-{value}-{name}"] = still(f"{arm(name)} --{flag} {value}")
+    narrow = "--arch resnet18 --channels 4"
+    for f_c in (0.6, 0.8, 1.0):  # 16 features before the classes
+        runs[f"narrow-f_c-{f_c}"] = still(f"{narrow} --f-c {f_c}")
+    runs["narrow-vanilla"] = still(f"{arm('vanilla')} {narrow}")
+    return runs
 
 
 def record(options):
     """2,500 pictures before the simulated camera, once."""
     if not (options.work / "simulated").exists():
         unfinished = pathlib.Path(tempfile.mkdtemp(dir=options.work))
-        train_dvs.simulated(train_dvs.Settings(data=str(unfinished), simulate=str(options.data / "pictures"), limit_train=2000,
-                                               limit_test=500))
+        pictures = str(options.data / "pictures")
+        settings = dict(data=str(unfinished), simulate=pictures, limit_train=2000, limit_test=500)
+        train_dvs.simulated(train_dvs.Settings(**settings))
         unfinished.rename(options.work / "simulated")
 
 
 def train(name, command, options):
     """One run; -> its last line."""
-    folder, out = RUNS / name, options.work / name
+    folder = RUNS / name
+    out = options.work / name
     script, *flags = command.format(data=options.data, work=options.work).split()
     if (out / "last.pt").exists():
-        module = dict(zip(("train_cifar.py", "train_dvs.py"), (train_cifar, train_dvs)))[script]
-        checkpoint = dsatgo.load_checkpoint(out)
+        checkpoint = train_cifar.load_checkpoint(out)
         stored = checkpoint["config"] | dict(out=None, resume=None)
-        if dataclasses.asdict(train_cifar.parse(module.Settings, "", flags)[0]) != stored:
+        config, _ = train_cifar.parse(SCRIPTS[script].Settings, "", flags)
+        if dataclasses.asdict(config) != stored:
             return f"failed: {out} was trained with other settings: remove it"
         if checkpoint["epoch"] == stored["epochs"] and (folder / "log.csv").exists():
             return f"there, and its checkpoint in {out}"
@@ -127,37 +169,56 @@ def train(name, command, options):
     else:
         flags += ["--out", out]
     environment = os.environ | ({} if options.full else dict(OMP_NUM_THREADS="1"))
-    done = subprocess.run([sys.executable, ROOT / script, *flags], env=environment, text=True, capture_output=True)
+    command_line = [sys.executable, ROOT / script, *flags]
+    done = subprocess.run(command_line, env=environment, text=True, capture_output=True)
     if done.returncode:
-        return f"failed: {(done.stderr or done.stdout or f'exit code {done.returncode}').strip().splitlines()[-1]}"
+        said = done.stderr or done.stdout or f"exit code {done.returncode}"
+        return f"failed: {said.strip().splitlines()[-1]}"
     folder.mkdir(parents=True, exist_ok=True)
     about = json.loads((out / "config.json").read_text())
-    versions = ", ".join(f"{key} {about[key]}" for key in ("python", "torch", "torchvision", "git", "device"))
-    (folder / "command.txt").write_text(f"python {command}\n{datetime.date.today()}, {versions}\n")
-    for file in ("layers.csv", "log.csv"):                        # log.csv last: it says that the run is there
-        with dsatgo.replacing(folder / file) as copy:
+    names = ("python", "torch", "torchvision", "git", "device")
+    versions = ", ".join(f"{name} {about[name]}" for name in names)
+    made = f"python {command}\n{datetime.date.today()}, {versions}\n"
+    (folder / "command.txt").write_text(made)
+    for file in ("layers.csv", "log.csv"):  # log.csv last: it says that the run is there
+        with train_cifar.replacing(folder / file) as copy:
             copy.write((out / file).read_bytes())
     return done.stdout.strip().splitlines()[-1]
 
 
-if __name__ == "__main__":
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    for name in ("data", "work"):
-        parser.add_argument(name, type=lambda text: pathlib.Path(text).resolve())
-    parser.add_argument("--only", default="", metavar="PATTERN", help="runs in whose name this regular expression is found")
-    parser.add_argument("--again", action="store_true", help="also the runs whose logs are there")
-    parser.add_argument("--full", action="store_true", help="the paper's data, networks and epochs (not run by us)")
-    options = parser.parse_args()
+def main(options):
+    """-> whether a run failed"""
     options.work.mkdir(parents=True, exist_ok=True)
-    wanted = {name: command for name, command in commands(options.full).items() if re.search(options.only, name)
-              and (options.again or not (RUNS / name / "log.csv").exists())}
+    wanted = {}
+    for name, command in commands(options.full).items():
+        there = (RUNS / name / "log.csv").exists()
+        if re.search(options.only, name) and (options.again or not there):
+            wanted[name] = command
     if not wanted:
-        print("nothing to train: the log of each such run is there (--again trains it anew), or no run has such a name")
+        print(
+            "nothing to train: the log of each such run is there (--again trains it anew)", end=""
+        )
+        print(", or no run has such a name")
     if any(name.startswith("simulated") for name in wanted):
         record(options)
     failed = False
     with concurrent.futures.ThreadPoolExecutor(1 if options.full else 2) as pool:
-        for name, line in zip(wanted, pool.map(lambda item: train(*item, options), wanted.items())):
+        lines = pool.map(lambda item: train(*item, options), wanted.items())
+        for name, line in zip(wanted, lines):
             print(f"{name}: {line}", flush=True)
             failed |= line.startswith("failed")
-    sys.exit(failed)
+    return failed
+
+
+if __name__ == "__main__":
+    raw = argparse.RawDescriptionHelpFormatter
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=raw)
+    for name in ("data", "work"):
+        parser.add_argument(name, type=lambda text: pathlib.Path(text).resolve())
+    text = "runs in whose name this regular expression is found"
+    parser.add_argument("--only", default="", metavar="PATTERN", help=text)
+    text = "also the runs whose logs are there"
+    parser.add_argument("--again", action="store_true", help=text)
+    text = "the paper's data, networks and epochs (not run by us)"
+    parser.add_argument("--full", action="store_true", help=text)
+    sys.exit(main(parser.parse_args()))

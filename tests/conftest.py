@@ -31,9 +31,20 @@ import train_dvs  # noqa: E402
 
 hypothesis.settings.register_profile("ci", derandomize=True, deadline=None, max_examples=50)
 hypothesis.settings.register_profile("long", deadline=None, max_examples=2000)
+hypothesis.settings.register_profile(  # a mutant need not be caught by the smallest example
+    "mutants",
+    hypothesis.settings.get_profile("ci"),
+    phases=[hypothesis.Phase.explicit, hypothesis.Phase.generate],
+)
 hypothesis.settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "ci"))
 
 ARMS = list(itertools.product(dsatgo.THRESHOLDS, dsatgo.WIDTHS))  # a new rule is in every test
+
+
+def follows_batch(threshold, width):
+    """Whether an arm computes Eq. 5 and averages it: all but learned and vanilla."""
+    return threshold not in ("fixed", "learned") or (threshold, width) == ("fixed", "threshold")
+
 
 # The smallest run of train_cifar.py: drawn pictures, 4 steps an epoch. And one on a folder of one's own.
 TINY = "--dataset shapes --arch vggsnn --channels 2 --limit-train 40 --limit-test 20".split()

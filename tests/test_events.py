@@ -5,6 +5,7 @@ import dataclasses
 import io
 import itertools
 import multiprocessing
+import multiprocessing.dummy
 import pathlib
 import shutil
 import struct
@@ -266,8 +267,12 @@ def test_counts_saturate_and_empty_windows_are_empty_frames():
 
 
 # ---- splits ----
+def item(file, label):
+    return train_dvs.Item(file, None, label)
+
+
 def items(n=20, classes=("a", "b")):
-    return [(f"9/{c}/cifar10_{c}_{i}.aedat", None, c) for c in classes for i in range(n)]
+    return [item(f"9/{c}/cifar10_{c}_{i}.aedat", c) for c in classes for i in range(n)]
 
 
 def last_number(item):
@@ -278,7 +283,7 @@ def last_number(item):
 def test_named_splits_take_the_last_or_first_tenth_by_number(archived):
     everything = items(1000)[::-1]
     if archived:
-        everything = [("7.zip", name, label) for name, _, label in everything]
+        everything = [train_dvs.Item("7.zip", name, label) for name, _, label in everything]
     for split, numbers in (("tet", range(900, 1000)), ("tebn", range(100))):
         train, test = train_dvs.split_by(everything, split)
         assert sorted(train + test) == sorted(everything)
@@ -305,7 +310,7 @@ def test_random_splits_draw_a_tenth_of_each_class_by_the_seed():
     assert not set(splits[0][1]) <= set(splits[2][1])
 
 
-@pytest.mark.parametrize("split", ["random", "random:x", "last", "tet:1", ""])
+@pytest.mark.parametrize("split", ["random", "random:x", "last", "tet:1", "tet:x", "tebn:", ""])
 def test_unknown_splits_are_refused(split):
     with pytest.raises(ValueError, match="--split"):
         train_dvs.split_by(items(), split)
@@ -314,8 +319,8 @@ def test_unknown_splits_are_refused(split):
 @pytest.mark.parametrize(
     "recordings, reason",
     [
-        (items() + [("a/again_7.aedat", None, "a")], "same number"),
-        (items() + [("7/a/again.aedat", None, "a")], "no number"),
+        (items() + [item("a/again_7.aedat", "a")], "same number"),
+        (items() + [item("7/a/again.aedat", "a")], "no number"),
         (items(1), "too few"),
         (items(5) + items(1, "c"), "class c"),
     ],
@@ -388,7 +393,7 @@ def whose(calls):
 
 
 # ---- settings: what a run does, held against what it was told ----
-# the paper's recipe, where it is not dsatgo.Config's
+# the paper's recipe, where it is not train_cifar.Config's
 DEFAULTS = dict(
     dataset="cifar10dvs",
     arch="vggsnn",
@@ -882,7 +887,7 @@ def test_recordings_are_those_of_the_folders_or_of_the_archives(tmp_path):
     fill_flat(tmp_path / "flat", 3)
     found = train_dvs.recordings(tmp_path / "flat")
     paths = sorted((tmp_path / "flat").glob("*/*"))
-    assert sorted(found) == [(str(path), None, path.parent.name) for path in paths]
+    assert sorted(found) == [item(str(path), path.parent.name) for path in paths]
     fill_zips(tmp_path / "zips")
     found = train_dvs.recordings(tmp_path / "zips")
     assert sorted(found) == sorted(
@@ -1179,6 +1184,12 @@ def test_a_camera_s_pixels_rest_for_their_refractory_time():
     assert 97_500 <= shortest_gap(100_000) < 110_000  # times are spread over a step of 2,500
 
 
+def test_a_camera_s_events_are_spread_over_each_step_of_2500_microseconds():
+    within = train_dvs.record(dark_then_bright(1), 0, noise=0)[0] % 2_500
+    tenths = np.bincount(within // 250, minlength=10) / len(within)
+    assert len(tenths) == 10 and abs(tenths - 0.1).max() < 0.02
+
+
 def test_a_camera_s_noise_is_anywhere_at_any_time():
     grey = np.full((128, 128), 0.5, np.float32)
     t, x, y, p = train_dvs.record(grey, 0, noise=5.0)
@@ -1229,6 +1240,18 @@ def test_a_recording_of_a_picture_is_upright_in_grey_and_of_its_own_seed(tmp_pat
     )
 
 
+def test_a_large_picture_is_averaged_not_sampled(tmp_path):
+    """Black and white dots too small for the camera are a grey of little contrast."""
+    dots = torch.from_numpy(np.random.default_rng(0).integers(0, 2, (1, 512, 512), np.uint8) * 255)
+    train_dvs.record_file((dots.expand(3, -1, -1), 0, tmp_path / "dots.aedat"))
+    small = dots[:, ::4, ::4].expand(3, -1, -1)
+    train_dvs.record_file((small, 0, tmp_path / "small.aedat"))
+    n, most = (
+        len(train_dvs.read_aedat(tmp_path / f"{name}.aedat")[0]) for name in ("dots", "small")
+    )
+    assert n < most / 4
+
+
 def test_a_recording_s_brightness_is_of_one(tmp_path):
     """From 26/255 to 184/255 is 1.62 in logarithms with 0.05 of darkness: six and a half thresholds."""
     picture = np.full((1, 128, 128), 26, np.uint8)
@@ -1258,6 +1281,16 @@ def seen_at(path):
     total = train_dvs.events_to_frames(*events, T=1, size=32)[0].sum(0, dtype=int)
     place = [(at.mean() * 4 + 1.5 - 17) / 20 for at in np.nonzero(total > 40)]
     return tuple(round(2 * at) / 2 for at in place)
+
+
+def test_every_simulated_recording_has_noise_of_its_own(tmp_path, monkeypatch):
+    threads = types.SimpleNamespace(get_context=lambda kind: multiprocessing.dummy)
+    monkeypatch.setattr(train_dvs, "multiprocessing", threads)  # quicker than processes
+    grey = torch.full((3, 128, 128), 128, dtype=torch.uint8)
+    train_dvs.simulate([(grey, label) for label in "abab"], tmp_path)
+    paths = sorted(tmp_path.glob("*/*.aedat"))
+    assert [path.name for path in paths] == ["a_0.aedat", "a_1.aedat", "b_0.aedat", "b_1.aedat"]
+    assert len({train_dvs.read_aedat(path)[0].tobytes() for path in paths}) == 4
 
 
 @pytest.mark.slow
@@ -1298,6 +1331,49 @@ def test_simulate_keeps_parts_and_limits(tmp_path, counts, limits, expected):
     for part, n in expected.items():
         assert len(list((tmp_path / "dvs" / part).glob("*/*.aedat"))) == n
     assert len(list((tmp_path / "dvs").rglob("*.aedat"))) == sum(expected.values())
+
+
+def without_camera(monkeypatch):
+    """In the simulated camera's place: a recording of a few events for each picture. -> the
+    folders it was asked to fill, and how many pictures with."""
+    asked = []
+
+    def simulate(pictures, folder):
+        asked.append((folder, len(pictures)))
+        for i, (_, label) in enumerate(pictures):
+            saved(folder / label, written(drawn(LEAST, i)), f"{label}_{i}.aedat")
+
+    monkeypatch.setattr(train_dvs, "simulate", simulate)
+    return asked
+
+
+@pytest.mark.parametrize(
+    "counts, limits, expected",
+    [
+        ({"train": 4, "test": 3}, (5, 4), {"train": 5, "test": 4}),
+        ({"train": 2, "test": 1}, (None, None), {"train": 4, "test": 2}),
+        ({"": 5}, (6, 3), {".": 9}),
+        ({"": 5}, (8, None), {".": 8}),
+        ({"": 5}, (None, 3), {".": 10}),
+    ],
+)
+def test_a_run_simulates_parts_up_to_the_limits(tmp_path, monkeypatch, counts, limits, expected):
+    asked = without_camera(monkeypatch)
+    pictures(tmp_path / "pictures", counts)
+    folders = dict(data=str(tmp_path / "dvs"), simulate=str(tmp_path / "pictures"))
+    train_dvs.simulated(train_dvs.Settings(**folders, limit_train=limits[0], limit_test=limits[1]))
+    assert asked == [(tmp_path / "dvs" / part, n) for part, n in expected.items()]
+
+
+def test_a_run_simulates_once_and_not_again_on_resuming(tmp_path, monkeypatch):
+    asked = without_camera(monkeypatch)
+    pictures(tmp_path / "pictures", {"": 5})
+    arguments = ["--dataset", "folder", "--data", tmp_path / "dvs", "--out", tmp_path / "run"]
+    arguments += ["--simulate", tmp_path / "pictures", "--batch-size", 2]
+    run(*arguments, "--epochs", 2, "--stop-after", 1)
+    assert asked == [(tmp_path / "dvs", 10)]
+    run("--resume", tmp_path / "run", base=[])
+    assert len(asked) == 1 and len(table(tmp_path / "run" / "log.csv")) == 2
 
 
 # ---- the demo ----
@@ -1341,6 +1417,18 @@ def arm(call, step):
     return round(scale, 6), "AT+TGO" if adaptive else "vanilla"
 
 
+def test_the_demo_tests_on_pictures_it_does_not_train_on(capsys, monkeypatch):
+    seen = {}
+
+    def simulate(pictures, folder):
+        seen[folder.name] = {picture.numpy().tobytes() for picture, _ in pictures}
+
+    monkeypatch.setattr(train_dvs, "simulate", simulate)
+    limits = ["--limit-train", 20, "--limit-test", 20]
+    assert "needs recordings" in refused(capsys, "--demo", *limits, base=[])  # none was simulated
+    assert seen.keys() == {"train", "test"} and len(seen["train"] | seen["test"]) == 40
+
+
 @pytest.mark.slow
 def test_the_demo_trains_two_rules_at_two_scales_on_simulated_recordings(tmp_path, watch):
     limits = ["--limit-train", 20, "--limit-test", 10, "--epochs", 1, "--device", "cpu"]
@@ -1360,6 +1448,21 @@ def test_the_demo_trains_two_rules_at_two_scales_on_simulated_recordings(tmp_pat
     assert len(list(tmp_path.glob("*/log.csv"))) == 4
 
 
+def test_the_demo_compares_on_frames_of_its_own_with_tet(tmp_path, monkeypatch):
+    asked = without_camera(monkeypatch)
+    calls = []
+    monkeypatch.setattr(train_dvs, "compare", lambda *given_: calls.append(given_))
+    run("--demo", "--limit-train", 20, "--limit-test", 10, "--out", tmp_path, base=[])
+    assert [(folder.name, n) for folder, n in asked] == [("train", 20), ("test", 10)]
+    ((config, train, test, loss),) = calls
+    assert train.frames.shape == (20, 6, 2, 32, 32) and test.frames.shape == (10, 6, 2, 32, 32)
+    assert (config.T, config.size) == (6, 32)
+    logits = torch.randn(6, 5, 10)
+    labels = torch.arange(5)
+    expected = reference_numpy.tet_forward(logits.double().numpy(), labels.numpy(), 1.0, 1e-3, 0.0)
+    assert float(loss(logits, labels)) == pytest.approx(expected[0], rel=1e-5)
+
+
 # ---- every setting has a test ----
 OWN = dict(
     simulate=test_simulate_fills_a_folder_with_recordings_of_pictures,
@@ -1368,13 +1471,13 @@ OWN = dict(
 
 
 def different():
-    """The settings that are not dsatgo.Config's, or have another default."""
-    common = {field.name: field.default for field in dataclasses.fields(dsatgo.Config)}
+    """The settings that are not train_cifar.Config's, or have another default, or skip what is not theirs."""
+    common = {field.name: field.default for field in dataclasses.fields(train_cifar.Config)}
     unset = object()
     return {
         field.name: field
         for field in dataclasses.fields(train_dvs.Settings)
-        if common.get(field.name, unset) != field.default
+        if common.get(field.name, unset) != field.default or field.name == "skip_bad"
     }
 
 

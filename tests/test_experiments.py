@@ -1,5 +1,5 @@
-"""The evidence: every run's command is one that the scripts take, the page's tables are what the committed logs say, and each of
-its figures has a verdict."""
+"""The evidence: every run's command is one that the scripts take, the page's tables are what the
+committed logs say, and each of its figures has a verdict."""
 
 import csv
 import importlib
@@ -25,11 +25,14 @@ def train_all(monkeypatch):
 
 def settings(command):
     script, *flags = command.format(data="data", work="work").split()
-    return train_cifar.parse(
-        dict(zip(("train_cifar.py", "train_dvs.py"), (train_cifar, train_dvs)))[script].Settings,
-        "",
-        flags,
-    )[0]
+    module = {"train_cifar.py": train_cifar, "train_dvs.py": train_dvs}[script]
+    config, _ = train_cifar.parse(module.Settings, "", flags)
+    return config
+
+
+def logged(run, name):
+    with open(RESULTS / "runs" / run / f"{name}.csv") as file:
+        return list(csv.DictReader(file))
 
 
 def test_the_runs_are_those_of_train_all(train_all):
@@ -38,23 +41,21 @@ def test_the_runs_are_those_of_train_all(train_all):
     for name, command in commands.items():
         ran = (RESULTS / "runs" / name / "command.txt").read_text().splitlines()[0]
         assert settings(ran.removeprefix("python ")) == settings(command), name
-        for file, figures in ("log.csv", 8), ("layers.csv", 10):
-            with open(RESULTS / "runs" / name / file) as lines:
-                rows = list(csv.DictReader(lines))
-            assert int(rows[-1]["epoch"]) == settings(command).epochs and {
-                len(row) for row in rows
-            } == {figures}, name
+        # layers.csv: before and since tau and gamma
+        for file, figures in (("log", [8]), ("layers", [10, 12])):
+            rows = logged(name, file)
+            assert int(rows[-1]["epoch"]) == settings(command).epochs, name
+            assert len(rows[0]) in figures and {len(row) for row in rows} == {len(rows[0])}, name
 
 
 def test_at_full_scale_the_runs_are_the_recipes_of_the_paper(train_all):
     runs = train_all.commands(full=True)
-    assert set(runs) < set(train_all.commands()) and not {"long-both-0", "simulated-both-0"} & set(
-        runs
-    )
+    assert set(runs) < set(train_all.commands())
+    assert not {"long-both-0", "simulated-both-0"} & set(runs)
     assert settings(runs["pictures-both-0"]) == train_cifar.Settings(data="data/cifar10")
-    assert settings(runs["objects-vanilla-1"]) == train_dvs.Settings(
-        data="data/cifar10-dvs", threshold="fixed", width="fixed", seed=1
-    )
+    vanilla = dict(threshold="fixed", width="fixed", seed=1)
+    paper = train_dvs.Settings(data="data/cifar10-dvs", **vanilla)
+    assert settings(runs["objects-vanilla-1"]) == paper
     for name, command in runs.items():
         assert settings(command).epochs == 400 and settings(command).limit_train is None, name
 
@@ -69,19 +70,13 @@ def test_at_full_scale_the_runs_are_the_recipes_of_the_paper(train_all):
     ],
 )
 def test_table_1_of_the_page_is_what_the_logs_say(title, data):
-    text = (
-        (ROOT / "experiments" / "README.md")
-        .read_text()
-        .partition("<!-- arms -->")[2]
-        .partition("<!-- end -->")[0]
-    )
+    page = (ROOT / "experiments" / "README.md").read_text()
+    text = page.partition("<!-- arms -->")[2].partition("<!-- end -->")[0]
     cells = re.search(rf"^\| {re.escape(title)} \| (.*) \|$", text, re.M)[1].split(" | ")
     for name, cell in zip(("vanilla", "AT", "TGO", "both"), cells):
         if cell != "not run":
-            scores = []
-            for seed in range(3):
-                with open(RESULTS / "runs" / f"{data}-{name}-{seed}" / "log.csv") as file:
-                    scores.append(100 * float(list(csv.DictReader(file))[-1]["test_accuracy"]))
+            runs = [f"{data}-{name}-{seed}" for seed in range(3)]
+            scores = [100 * float(logged(run, "log")[-1]["test_accuracy"]) for run in runs]
             assert cell == f"{statistics.mean(scores):.1f} +- {statistics.stdev(scores):.1f}"
     assert cells[0] != "not run" != cells[3]
 
@@ -92,34 +87,22 @@ def test_the_other_tables_of_the_page_are_what_the_logs_say(monkeypatch):
     figures = importlib.import_module("figures")
     monkeypatch.setattr(figures, "save", lambda figure, name: figures.plt.close(figure))
     text = (ROOT / "experiments" / "README.md").read_text()
-    for part in (
-        figures.arms,
-        figures.layers,
-        figures.closed_form,
-        figures.rules,
-        figures.when,
-        figures.settings,
-    ):
+    for part in figures.PARTS:
         assert f"<!-- {part.__name__} -->\n\n{part()}\n" in text, part.__name__
     sys.modules.pop("figures")
 
 
 def test_every_figure_is_on_the_page_with_its_source_and_a_verdict():
     text = (ROOT / "experiments" / "README.md").read_text()
-    assert {path.name for path in RESULTS.glob("*.png")} == set(
-        re.findall(r"\]\(results/([^)]*\.png)\)", text)
-    )
+    shown = set(re.findall(r"\]\(results/([^)]*\.png)\)", text))
+    assert {path.name for path in RESULTS.glob("*.png")} == shown
     sections = [part for part in re.split(r"^## ", text, flags=re.M)[1:] if "<!-- end -->" in part]
     assert len(sections) >= 10
+    ours = ("When does it beat vanilla, and by how much?", "Beyond the paper")
+    verdict = r"\*\*(Reproduced|Not reproduced|Not testable at this scale)\b"
+    made = r"`python experiments/.*`, 20\d\d-\d\d-\d\d"
     for part in sections:
-        title, ours = (
-            part.splitlines()[0],
-            ("When does it beat vanilla, and by how much?", "Beyond the paper"),
-        )
-        assert title in ours or re.search(
-            r"\*\*(Reproduced|Not reproduced|Not testable at this scale)\b", part
-        ), title
+        title = part.splitlines()[0]
+        assert title in ours or re.search(verdict, part), title
         for table in re.findall(r"<!-- \w+ -->(.*?)<!-- end -->", part, re.S):
-            assert "|" in table and re.search(
-                r"`python experiments/.*`, 20\d\d-\d\d-\d\d", table
-            ), title
+            assert "|" in table and re.search(made, table), title

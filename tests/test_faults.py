@@ -13,6 +13,7 @@ import subprocess
 import sys
 import time
 import urllib.error
+import zipfile
 
 import hypothesis.strategies as st
 import pytest
@@ -33,7 +34,6 @@ from conftest import refused, run, table, torchrun
 from hypothesis import HealthCheck, example, given, settings
 from torchvision.transforms.functional import to_pil_image
 
-import dsatgo
 import train_cifar
 import train_dvs
 from train_cifar import Pictures, Settings, draw_shapes, main
@@ -48,8 +48,8 @@ def test_a_picture_that_is_not_finite_stops_the_run_at_its_step_and_harms_nothin
 ):
     run("--out", tmp_path / "good", "--stop-after", 1, "--amp", amp)
     nets, before = [], Pictures.__getitem__
-    build = dsatgo.build
-    monkeypatch.setattr(dsatgo, "build", lambda *args: nets.append(build(*args)) or nets[-1])
+    build = train_cifar.build
+    monkeypatch.setattr(train_cifar, "build", lambda *args: nets.append(build(*args)) or nets[-1])
 
     def spoiled(self, key):
         x, y = before(self, key)
@@ -77,8 +77,8 @@ def test_a_picture_that_is_not_finite_stops_the_run_at_its_step_and_harms_nothin
 
 
 def test_a_layer_in_the_middle_is_named(tmp_path, capsys, monkeypatch):
-    before, build, nets = Pictures.__getitem__, dsatgo.build, []
-    monkeypatch.setattr(dsatgo, "build", lambda *args: nets.append(build(*args)) or nets[-1])
+    before, build, nets = Pictures.__getitem__, train_cifar.build, []
+    monkeypatch.setattr(train_cifar, "build", lambda *args: nets.append(build(*args)) or nets[-1])
 
     def spoiled(self, key):
         with torch.no_grad():
@@ -105,7 +105,7 @@ def trained(tmp_path, steps, loss, **more):
         out=str(tmp_path),
         **more,
     )
-    return dsatgo.fit(config, *train_cifar.load(config), loss), load(tmp_path / "last.pt")
+    return train_cifar.fit(config, *train_cifar.load(config), loss), load(tmp_path / "last.pt")
 
 
 def test_overflow_of_fp16_skips_steps_and_goes_on(tmp_path):
@@ -117,7 +117,7 @@ def test_overflow_of_fp16_skips_steps_and_goes_on(tmp_path):
         return value * (1e36 if len(calls) <= 2 else 1)  # 1e36 x 65536 overflows
 
     result, checkpoint = trained(tmp_path, 6, loss, amp="fp16")
-    assert calls[:6] == [True] * 6 and checkpoint["scaler"]["scale"] == 2.0**14, (
+    assert calls[:6] == [True] * 6 and checkpoint["scale"]["scale"] == 2.0**14, (
         "two steps were skipped, the scale halved twice"
     )
     assert all(p.isfinite().all() for p in result["net"].parameters())
@@ -128,9 +128,9 @@ def test_a_skipped_first_step_leaves_weights_and_momentum_untouched(tmp_path):
         tmp_path, 1, lambda logits, y: logits.square().mean() * 1e36, amp="fp16"
     )
     torch.manual_seed(0)
-    fresh = dsatgo.build(Settings(arch="vggsnn", channels=2), 10, (3, 32, 32))
+    fresh = train_cifar.build(Settings(arch="vggsnn", channels=2), 10, (3, 32, 32))
     assert all(torch.equal(p, checkpoint["model"][name]) for name, p in fresh.named_parameters())
-    buffers = [state["momentum_buffer"] for state in checkpoint["optimizer"]["state"].values()]
+    buffers = [state["momentum_buffer"] for state in checkpoint["momentum"].values()]
     assert len(buffers) == len(list(fresh.parameters())) and not any(
         buffer.any() for buffer in buffers
     )
@@ -178,13 +178,13 @@ def test_a_flipped_bit_or_a_cut_is_noticed(finished, tmp_path):
         tmp_path / "damaged.pt",
         0,
     )
-    truth = dsatgo.load_checkpoint(finished)
+    truth = train_cifar.load_checkpoint(finished)
     for i in range(60):
         content, at = bytearray(whole), draw.randrange(len(whole))
         content[at] ^= 1 << draw.randrange(8)
         path.write_bytes(content if i % 3 else content[:at])
         try:
-            assert_same(dsatgo.load_checkpoint(path), truth)  # a bit that carries nothing
+            assert_same(train_cifar.load_checkpoint(path), truth)  # a bit that carries nothing
         except ValueError as error:
             assert str(path) in str(error)
             refusals += 1
@@ -202,12 +202,11 @@ def changed(finished, tmp_path, change):
 @pytest.mark.parametrize(
     "change, words",
     [
-        (lambda c: c["config"].update(T=3), ["model does not fit", "running_threshold"]),
-        (lambda c: c["config"].update(arch="resnet19"), ["model does not fit"]),
-        (lambda c: c["config"].update(channels=3), ["model does not fit"]),
+        (lambda c: c["config"].update(T=3), ["does not fit", "running_threshold"]),
+        (lambda c: c["config"].update(arch="resnet19"), ["does not fit"]),
+        (lambda c: c["config"].update(channels=3), ["does not fit"]),
         (lambda c: c["facts"].update(classes=["a", "b"]), ["classes"]),
         (lambda c: c["config"].update(theta_init=2.0), ["version", "theta_init"]),
-        (lambda c: c["config"].pop("kappa"), ["version", "kappa"]),
         (lambda c: c["config"].update(dataset="nmnist"), ["nmnist"]),
         (lambda c: c.pop("model"), ["no checkpoint of this program"]),
     ],
@@ -220,15 +219,29 @@ def test_a_checkpoint_of_something_else_says_so_and_is_not_called_damaged(
     assert all(word in message for word in [*words]) and "damaged" not in message, message
 
 
-@pytest.mark.parametrize("part", "optimizer scheduler scaler meters rng epoch step best".split())
+@pytest.mark.parametrize("part", ["momentum", "scale", "rng", "meters"])
 def test_a_checkpoint_that_lacks_a_part_is_told_which(finished, tmp_path, capsys, part):
     path = changed(finished, tmp_path, lambda checkpoint: checkpoint.pop(part))
-    assert f"its {part} does not fit" in refused(capsys, "--resume", path, base=[])
+    assert f"it lacks '{part}'" in refused(capsys, "--resume", path, base=[])
+
+
+@pytest.mark.parametrize("part", ["model", "config", "facts", "epoch", "best"])
+def test_what_lacks_the_network_or_its_settings_is_no_checkpoint(finished, tmp_path, capsys, part):
+    path = changed(finished, tmp_path, lambda checkpoint: checkpoint.pop(part))
+    assert f"KeyError: '{part}'" in refused(capsys, "--resume", path, base=[])
+
+
+def test_a_checkpoint_of_before_a_setting_was_added_takes_its_default(finished, tmp_path):
+    path = changed(finished, tmp_path, lambda checkpoint: checkpoint["config"].pop("kappa"))
+    run("--resume", path, "--stop-after", 2, base=[])
+    assert load(path)["config"]["kappa"] == 1.0 and load(path)["epoch"] == 2
 
 
 def test_damage_is_called_damage(finished, tmp_path, capsys):
     content = bytearray((finished / "last.pt").read_bytes())
-    content[len(content) // 2] ^= 1
+    with zipfile.ZipFile(finished / "last.pt") as archive:
+        largest = max(archive.infolist(), key=lambda member: member.file_size)
+    content[largest.header_offset + 100 + largest.file_size // 2] ^= 1  # amid a tensor
     (tmp_path / "last.pt").write_bytes(content)
     assert "damaged" in refused(capsys, "--resume", tmp_path, base=[])
 
@@ -259,6 +272,18 @@ def test_a_full_disk_leaves_the_last_good_checkpoint(tmp_path):
     ), done.stderr
     assert (tmp_path / "last.pt").read_bytes() == before and not list(tmp_path.glob("*.tmp"))
     run("--resume", tmp_path, base=[])
+
+
+def test_a_disk_that_fails_leaves_no_half_files(tmp_path, capsys, monkeypatch):
+    run("--out", tmp_path, "--stop-after", 1)
+    before = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
+
+    def fails(descriptor):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", fails)
+    assert "No space left" in refused(capsys, "--resume", tmp_path, base=[])
+    assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == before
 
 
 def test_a_folder_that_cannot_be_written_to(capsys, tmp_path):
@@ -491,9 +516,9 @@ def test_any_flags_run_two_steps_or_end_in_one_line_that_names_one(flags, tmp_pa
 # Processes
 
 KEEP_STATE = """
-build = dsatgo.build
+build = train_cifar.build
 nets = []
-dsatgo.build = lambda *args: nets.append(build(*args)) or nets[-1]
+train_cifar.build = lambda *args: nets.append(build(*args)) or nets[-1]
 train_cifar.main(sys.argv[1:])
 torch.save(nets[-1].state_dict(), os.environ["STATE"] + os.environ["RANK"])
 """
@@ -639,5 +664,5 @@ def test_sigterm_of_a_script_exits_143_and_says_how_to_go_on(tmp_path):
     time.sleep(0.5)
     process.send_signal(signal.SIGTERM)
     out, _ = process.communicate(timeout=60)
-    assert process.returncode == 143 and f"--resume '{tmp_path}'" in out
-    assert load(tmp_path / "last.pt")["step"] > 0
+    assert process.returncode == 143 and f"--resume {tmp_path}" in out
+    assert load(tmp_path / "last.pt")["steps"] > 0

@@ -858,14 +858,9 @@ def test_for_inference_is_the_same_network(make):
     assert kept.keys() == state.keys(), "the network itself stays as it was"
     assert all(torch.equal(kept[name], value) for name, value in state.items())
     assert not every(fast, nn.modules.batchnorm._BatchNorm)
-    looked_at = []
-    for conv in every(fast, nn.Conv2d):
-        conv.register_forward_hook(lambda m, inputs, out: looked_at.append(len(inputs[0])))
     moving = torch.randn(2, 8, 3, 16, 16, dtype=torch.float64)
     with torch.no_grad():
         torch.testing.assert_close(fast(x), net.eval()(x), rtol=0, atol=1e-9)
-        assert looked_at[0] == 8, "a still picture passes the first layer once"
-        assert looked_at[1] == 16
         torch.testing.assert_close(fast(moving), net(moving), rtol=0, atol=1e-9)
         assert torch.equal(for_inference(fast)(x), fast(x)), "twice is as good as once"
 
@@ -1020,8 +1015,8 @@ def test_full_graph_compilation(training, backend):
 def test_compiled_neuron_agrees(threshold, width, dtype):
     layer = LIF(3, threshold=threshold, width=width)
     twin = copy.deepcopy(layer)
-    current = (torch.randn(3, 10, 700) + 0.3).to(dtype)
-    weight = torch.randn(3, 10, 700, dtype=dtype)
+    current = (torch.randn(3, 10, 7000) + 0.3).to(dtype)
+    weight = torch.randn(3, 10, 7000, dtype=dtype)
     results = []
     torch._dynamo.reset()
     before = graphs()
@@ -1034,9 +1029,8 @@ def test_compiled_neuron_agrees(threshold, width, dtype):
     assert graphs() > before, "it did compile"
     (s, dx, dw), (cs, cdx, cdw) = results
     share = (s != cs).float().mean().item()
-    # float32: potentials at rounding's distance of the threshold; bf16: unless rounded to bf16 on
-    # the way, up to 2^-9 of them
-    allowed = 1e-4 if dtype == torch.float32 else 5e-3
+    # potentials at rounding's distance of a threshold, which is a sum in another order
+    allowed = 1e-4
     assert share <= allowed, share
     assert 0.05 < s.float().mean() < 0.6 and cs.dtype == dtype
     close = torch.isclose(dx.float(), cdx.float(), rtol=1e-2, atol=1e-4).float().mean().item()

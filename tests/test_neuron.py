@@ -11,6 +11,7 @@ import pytest
 import torch
 from conftest import ARMS
 from conftest import finish
+from conftest import follows_batch
 from conftest import load
 from conftest import relative
 from conftest import torchrun
@@ -28,7 +29,7 @@ NARROW = (torch.bfloat16, torch.float16)
 
 # ---- the oracle ----
 def expected_theta(u, t, tau, a, running, *, v_th, f_c, momentum, threshold, width, training):
-    follows = threshold in ("true", "estimated") or (threshold, width) == ("fixed", "threshold")
+    follows = follows_batch(threshold, width)
     if threshold == "learned":
         return torch.exp(a).to(u.dtype)
     if not follows:
@@ -79,7 +80,7 @@ def oracle(
         spikes.append(s)
         fires.append(fire.item())
         widths.append(k)
-        follows = threshold in ("true", "estimated") or (threshold, width) == ("fixed", "threshold")
+        follows = follows_batch(threshold, width)
         if training and momentum is not None and follows:
             after[t] = momentum * theta.detach() + (1 - momentum) * running[t]
     return torch.stack(spikes), fires, widths, after
@@ -170,6 +171,17 @@ def test_the_potential_is_rounded_to_the_inputs_dtype_and_all_else_is_wider(
 
 
 # ---- by hand ----
+def test_a_tie_fires_and_resets_in_the_backward_pass_too():
+    """U(1) = 1 fires, U(2) = 0.75. For L = S(2): dL/dU(2) = 1, and dL/dU(1) = -tau U(1) = -0.5, with
+    nothing by way of the potential, which was reset."""
+    layer = LIF(2, tau=0.5, threshold="fixed", width="fixed")
+    current = torch.tensor([[[1.0]], [[0.75]]], requires_grad=True)
+    spikes = layer(current)
+    assert spikes.flatten().tolist() == [1, 0]
+    spikes[1].sum().backward()
+    assert current.grad.flatten().tolist() == [-0.5, 1]
+
+
 def test_a_trace_by_hand():
     """One neuron beside another, tau = 1/2, fixed threshold 1: potentials 1.5 (fires, resets), 0.5,
     0.25 + 0.75 = 1."""
@@ -239,7 +251,7 @@ def test_a_negative_mean_does_not_fire_resting_neurons():
 
 
 # (fixed, threshold) computes Eq. 5 for its width, but fires at v_th: NaN all the same, as it has no width
-BATCHWISE = [("true", width) for width in dsatgo.WIDTHS] + [("fixed", "threshold")]
+BATCHWISE = [arm for arm in ARMS if follows_batch(*arm) and arm[0] != "estimated"]
 
 
 @pytest.mark.parametrize("threshold, width", ARMS)
@@ -294,7 +306,7 @@ def test_a_timestep_that_is_not_finite_does_not_stop_the_others_from_being_avera
 def test_arms_without_eq_5_keep_no_statistics(threshold, width):
     layer = LIF(2, threshold=threshold, width=width, v_th=0.5)
     layer(torch.randn(2, 3, 4))
-    follows = threshold in ("true", "estimated") or (threshold, width) == ("fixed", "threshold")
+    follows = follows_batch(threshold, width)
     assert layer.updates == follows
     assert (layer.running_threshold == 0.5).all() != follows
 
@@ -387,7 +399,7 @@ def test_one_warning_for_thresholds_that_were_never_updated():
 @pytest.mark.parametrize("threshold, width", ARMS)
 def test_only_arms_that_evaluate_running_thresholds_warn(threshold, width):
     current = torch.randn(1, 5, 2)
-    follows = threshold in ("true", "estimated") or (threshold, width) == ("fixed", "threshold")
+    follows = follows_batch(threshold, width)
     arm = dict(threshold=threshold, width=width)
     assert len(warned(LIF(1, **arm).eval(), current)) == follows
     assert not warned(LIF(1, **arm), current), "in training"
@@ -408,7 +420,7 @@ def test_no_warning_after_training_or_loading_what_was_trained():
 def test_signatures_are_the_contracts():
     signatures = {
         rectangle: "(u, theta, width)",
-        adaptive_threshold: "(u, f_c=1.0)",
+        adaptive_threshold: "(u, f_c=1.0, synced=False)",
         estimated_threshold: "(tau, v_th=1.0, f_c=1.0)",
         surrogate_width: "(theta, v_th=1.0, kappa=1.0)",
         LIF: "(T, *, tau=0.2, v_th=1.0, kappa=1.0, f_c=1.0, momentum=0.1, threshold='true', "
@@ -477,10 +489,10 @@ def test_arguments_in_range(name, value):
     assert layer(torch.randn(1, 30)).isfinite().all()
 
 
-@pytest.mark.parametrize("name", ["threshold", "width"])
-@pytest.mark.parametrize("training", [True, False])
+@pytest.mark.parametrize("name, training", [("threshold", True), ("width", True), ("width", False)])
 def test_a_rule_with_a_name_and_no_code_is_an_error(name, training, monkeypatch):
-    """Whoever adds a rule must not get another one's behaviour under its name."""
+    """Whoever adds a rule must not get another one's behaviour under its name. (In evaluation the
+    running thresholds apply, whatever rule they are of.)"""
     names = f"{name.upper()}S"
     monkeypatch.setattr(dsatgo, names, (*getattr(dsatgo, names), "new"))
     others = dict(threshold=dsatgo.WIDTHS, width=dsatgo.THRESHOLDS)[name]

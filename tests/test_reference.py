@@ -14,6 +14,7 @@ import torch
 import torch.nn.functional as F
 from conftest import ARMS
 from conftest import ROOT
+from conftest import follows_batch
 from conftest import relative
 from conftest import tensor
 from hypothesis import assume
@@ -210,10 +211,6 @@ def far_from_ties(cache, exact=False):
     return not (close & ~(exact & (distance == 0))).any()
 
 
-def follows_eq5(arm):
-    return arm[0] in ("true", "estimated") or arm == ("fixed", "threshold")
-
-
 @given(
     currents(),
     st.sampled_from(ARMS),
@@ -247,7 +244,7 @@ def test_neuron_equals_the_reference(current, arm, tau, v_th, kappa, f_c, traini
     assert np.array_equal(mine.detach().numpy(), spikes)
     assert relative(figures[""]["threshold"], cache["fire"]) < 1e-9
     assert relative(figures[""]["width"], cache["k"]) < 1e-9
-    if follows_eq5(arm) and training and momentum is not None:
+    if follows_batch(*arm) and training and momentum is not None:
         after = ref.moving_average(before, cache["theta"], momentum)
         assert relative(layer.running_threshold, after) < 1e-9
     else:

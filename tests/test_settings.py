@@ -110,15 +110,25 @@ def network(script, **changed):
     return net
 
 
+def timesteps(net):
+    return next(module.T for module in net.modules() if isinstance(module, LIF))
+
+
 def is_network_of_run(net, seen):
     """Start, forward and backward pass, running values and evaluation are those of the run."""
     first, last = seen.calls[:2]
     (step,) = seen.steps
     mine = list(net.parameters())
     close = partial(torch.allclose, rtol=1e-7, atol=1e-9)
-    if [p.shape for p in mine] != [p.shape for p in step.before] or len(first.logits) != net.T:
+    if [p.shape for p in mine] != [p.shape for p in step.before] or len(first.logits) != timesteps(
+        net
+    ):
         return False
-    if first.x.dim() == 5 and len(first.x) != net.T or not all(map(torch.equal, mine, step.before)):
+    if (
+        first.x.dim() == 5
+        and len(first.x) != timesteps(net)
+        or not all(map(torch.equal, mine, step.before))
+    ):
         return False
     logits = net.train()(first.x)
     logits.backward(first.dlogits)
@@ -397,7 +407,7 @@ def test_save_every(value, go, script, monkeypatch, tmp_path):
     def look(self, key):
         if (out / "last.pt").exists():
             checkpoint = load(out / "last.pt")
-            held.append((checkpoint["epoch"], checkpoint["step"]))
+            held.append((checkpoint["epoch"], checkpoint["steps"]))
         return fetch(self, key)
 
     monkeypatch.setattr(script.data, "__getitem__", look)

@@ -1,12 +1,15 @@
 """The trainer, by running train_cifar.py itself, shrunk with its own flags."""
 
 import dataclasses
+import itertools
 import json
 import math
 import os
 import pathlib
 import pickle
 import resource
+import shlex
+import shutil
 import signal
 import statistics
 import subprocess
@@ -14,12 +17,13 @@ import sys
 import time
 import types
 import urllib.error
+from functools import partial
 
 import numpy as np
 import pytest
 import torch
 import torchvision
-from conftest import FOLDER, assert_same_run, cifar_files, finish, grey_pictures, load
+from conftest import FOLDER, assert_same, assert_same_run, cifar_files, finish, grey_pictures, load
 from conftest import refused, run, table, torchrun
 from torch import nn
 from torchvision.transforms import functional as TF
@@ -67,6 +71,8 @@ def test_a_run_writes_what_it_should(tmp_path, capsys):
         "u_mean",
         "u_std",
         "floored",
+        "tau",
+        "gamma",
     }
     config = json.loads((out / "config.json").read_text())
     assert (
@@ -76,19 +82,8 @@ def test_a_run_writes_what_it_should(tmp_path, capsys):
     )
     assert config["facts"]["classes"] == CLASSES and len(config["facts"]["mean"]) == 3
     last, best = load(out / "last.pt"), load(out / "best.pt")
-    assert set(last) == {
-        "model",
-        "optimizer",
-        "scheduler",
-        "scaler",
-        "rng",
-        "meters",
-        "epoch",
-        "step",
-        "best",
-        "config",
-        "facts",
-    }
+    assert set(last) == {*"model momentum scale rng meters epoch steps best config facts".split()}
+    assert set(best) == {"model", "epoch", "best", "config", "facts"}
     assert last["epoch"] == 2 and best["epoch"] == last["best"]["epoch"]
     assert (
         float(rows[last["best"]["epoch"] - 1]["test_accuracy"])
@@ -135,9 +130,9 @@ def test_a_signal_ends_the_step_saves_and_resumes_bit_for_bit(
     assert stop.value.code == 128 + number and signal.getsignal(number) == handler, (
         "as it was before the run"
     )
-    assert f"--resume '{tmp_path / 'cut'}'" in capsys.readouterr().out
+    assert f"--resume {shlex.quote(str(tmp_path / 'cut'))}" in capsys.readouterr().out
     checkpoint = load(tmp_path / "cut" / "last.pt")
-    assert (checkpoint["epoch"], checkpoint["step"]) == (1, 2)
+    assert (checkpoint["epoch"], checkpoint["steps"]) == (1, 2)
     run("--resume", tmp_path / "cut", "--workers", 1, base=[])
     assert_same_run(tmp_path / "whole", tmp_path / "cut")
 
@@ -157,9 +152,12 @@ def test_save_every_saves_within_the_epoch_and_a_crash_loses_no_more(tmp_path, m
         patch.setattr(Pictures, "__getitem__", crash)
         run("--out", tmp_path / "cut", "--save-every", 3)
     checkpoint = load(tmp_path / "cut" / "last.pt")
-    assert (checkpoint["epoch"], checkpoint["step"]) == (1, 3)
+    assert (checkpoint["epoch"], checkpoint["steps"]) == (1, 3)
     run("--resume", tmp_path / "cut", base=[])
     assert_same_run(tmp_path / "whole", tmp_path / "cut")
+    rows = table(tmp_path / "cut" / "log.csv")
+    images = [float(row["images_per_s"]) * float(row["seconds"]) for row in rows]
+    assert images == pytest.approx([40, 10, 40]), "the rate is of this process's steps"
 
 
 def test_a_checkpoint_is_whole_or_not_there(tmp_path, monkeypatch, capsys):
@@ -306,6 +304,79 @@ def test_resume_elsewhere_takes_the_logs_along(tmp_path):
     assert load(tmp_path / "third" / "last.pt")["epoch"] == 3
 
 
+def test_rows_of_epochs_that_are_trained_again_are_replaced(tmp_path):
+    """As when a run ends between its log and its checkpoint."""
+    run("--out", tmp_path / "whole")
+    run("--out", tmp_path / "cut", "--stop-after", 1)
+    early = (tmp_path / "cut" / "last.pt").read_bytes()
+    run("--resume", tmp_path / "cut", "--stop-after", 2, base=[])
+    (tmp_path / "cut" / "last.pt").write_bytes(early)
+    run("--resume", tmp_path / "cut", base=[])
+    assert_same_run(tmp_path / "whole", tmp_path / "cut")
+
+
+def test_a_folder_that_was_moved_goes_on_where_it_is(tmp_path):
+    run("--out", tmp_path / "here", "--stop-after", 1)
+    (tmp_path / "here").rename(tmp_path / "there")
+    run("--resume", tmp_path / "there", base=[])
+    assert load(tmp_path / "there" / "last.pt")["epoch"] == 3 and not (tmp_path / "here").exists()
+
+
+def test_what_only_says_where_and_how_a_run_runs_may_change(tmp_path):
+    """The same pictures elsewhere, other workers, saved more often, recomputed: the same end."""
+    more = ["--dataset", "folder", "--epochs", 2]
+    data = grey_pictures(tmp_path)
+    run(*more, "--data", data, "--out", tmp_path / "whole", base=FOLDER)
+    run(*more, "--data", data, "--out", tmp_path / "cut", "--stop-after", 1, base=FOLDER)
+    data.rename(tmp_path / "moved")
+    changed = ["--data", tmp_path / "moved", "--workers", 1, "--save-every", 1, "--recompute"]
+    run("--resume", tmp_path / "cut", *changed, "--device", "cpu", "--no-compile", base=[])
+    assert_same_run(tmp_path / "whole", tmp_path / "cut")
+
+
+def test_best_pt_is_tested_but_not_resumed(tmp_path, capsys):
+    run("--out", tmp_path, "--stop-after", 1)
+    assert "last.pt" in refused(capsys, "--resume", tmp_path / "best.pt", base=[])
+    run("--eval", tmp_path / "best.pt", base=[])
+
+
+@pytest.mark.parametrize("caller", [True, False])
+@pytest.mark.parametrize("asked", [["--compile"], ["--no-compile"], []])
+def test_a_run_leaves_compiled_neurons_as_the_caller_had_them(tmp_path, monkeypatch, caller, asked):
+    used = []
+
+    def compiled(function, **_):
+        return lambda *args: used.append(function) or function(*args)
+
+    monkeypatch.setattr(torch, "compile", compiled)
+    dsatgo.compile_neurons(caller)
+    run("--out", tmp_path / "run", "--stop-after", 1, *asked)
+    assert bool(used) == (asked == ["--compile"] or caller and not asked)
+    assert dsatgo.compile_neurons(caller) == caller
+
+
+def test_after_an_exception_nothing_is_switched_on(tmp_path, monkeypatch):
+    def crash(self, key):
+        raise RuntimeError("the power is gone")
+
+    monkeypatch.setattr(torch, "compile", lambda function, **_: function)
+    monkeypatch.setattr(Pictures, "__getitem__", crash)
+    handlers = [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)]
+    with pytest.raises(RuntimeError, match="power"):
+        run("--out", tmp_path / "run", "--compile")
+    assert dsatgo.compile_neurons(False) is False
+    assert handlers == [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)]
+
+
+def test_resume_of_a_file_in_this_folder_writes_here(tmp_path, monkeypatch):
+    run("--out", tmp_path / "run", "--stop-after", 1)
+    listing = sorted(path.name for path in (tmp_path / "run").iterdir())
+    monkeypatch.chdir(tmp_path / "run")
+    run("--resume", "last.pt", "--stop-after", 2, base=[])
+    assert [row["epoch"] for row in table(tmp_path / "run" / "log.csv")] == ["1", "2"]
+    assert sorted(path.name for path in (tmp_path / "run").iterdir()) == listing
+
+
 def test_resume_refuses_other_data(tmp_path, capsys, folder):
     run(
         "--dataset",
@@ -417,6 +488,41 @@ def test_log_csv_is_what_happened(noisy, watch, fetched, tmp_path):
     assert len({row["loss"] for row in rows}) == 2 and set(row) == {*expected, *MEASURED}
 
 
+def test_a_terminal_sees_how_far_the_run_is(tmp_path, capsys, monkeypatch):
+    """Where each step of ten pictures takes ten seconds."""
+    monkeypatch.setattr(train_cifar.time, "perf_counter", partial(next, itertools.count(0.0, 10)))
+    monkeypatch.setattr(sys.stdout, "isatty", lambda: True)
+    run("--out", tmp_path / "run", "--epochs", 2)
+    lines = capsys.readouterr().out.replace("\n", "\r").split("\r")
+    shown = [line.split() for line in lines if " step " in line]
+    places = [("epoch", f"{i + 1}/2", "step", f"{j + 1}/4") for i in range(2) for j in range(4)]
+    assert [tuple(words[:4]) for words in shown] == places
+    left = ["0:01:10", "0:01:00", "0:00:50", "0:00:40", "0:00:30", "0:00:20", "0:00:10", "0:00:00"]
+    assert [(*words[-4:-2], *words[-2:]) for words in shown] == [
+        ("1", "images/s", "left", time) for time in left
+    ]
+    for row, words in zip(table(tmp_path / "run" / "log.csv"), (shown[3], shown[7]), strict=True):
+        so_far = ["loss", f"{float(row['loss']):.4f}", "acc", f"{float(row['train_accuracy']):.2%}"]
+        assert words[4:8] == so_far, "the last step's is the epoch's"
+
+
+@pytest.mark.skipif(not shutil.which("git"), reason="needs git")
+def test_config_names_the_commit_of_the_program_not_of_the_folder_it_is_run_in(
+    tmp_path, monkeypatch
+):
+    def commit(folder):
+        command = ["git", "-C", folder, "rev-parse", "HEAD"]
+        return subprocess.run(command, capture_output=True, text=True).stdout.strip() or None
+
+    git = ["git", "-C", tmp_path, "-c", "user.name=a", "-c", "user.email=a"]
+    subprocess.run([*git, "init", "-q"], check=True)
+    subprocess.run([*git, "commit", "-q", "--allow-empty", "-m", "of another project"], check=True)
+    monkeypatch.chdir(tmp_path)
+    run("--out", "run", "--stop-after", 1)
+    named = json.loads((tmp_path / "run" / "config.json").read_text())["git"]
+    assert named == commit(pathlib.Path(dsatgo.__file__).parent) != commit(tmp_path)
+
+
 MEASURED = ["images_per_s", "seconds", "peak_memory_mb"]
 
 
@@ -446,36 +552,52 @@ def test_layers_csv_is_what_the_probe_sees_on_the_test_set(watch, tmp_path):
     expected = [(layer, t, seen) for layer, seen in figures.items() for t in range(2)]
     for row, (layer, t, seen) in zip(rows[16:], expected, strict=True):
         assert (row.pop("epoch"), row.pop("layer"), row.pop("timestep")) == ("2", layer, str(t + 1))
+        name = layer.removesuffix(".neuron")
+        tau = net.get_parameter(f"{layer}.w").sigmoid().item()
+        wanted = {name: value[t].item() for name, value in seen.items()}
+        wanted |= dict(tau=tau, gamma=net.get_submodule(name).current[1].weight.mean().item())
         assert {name: float(value) for name, value in row.items()} == pytest.approx(
-            {name: value[t].item() for name, value in seen.items()}, rel=1e-5
+            wanted, rel=1e-5
         )
+    assert len({row["gamma"] for row in rows[16:]}) == len({row["tau"] for row in rows[16:]}) == 8
     assert len({row["u_std"] for row in rows}) > 16, "the epochs differ"
 
 
+def test_layers_of_a_network_of_ones_own_have_rows_too():
+    net = nn.Sequential(nn.Linear(6, 9), dsatgo.LIF(3, tau=0.3))
+    with dsatgo.probe(net) as figures:
+        net(torch.randn(3, 5, 6))
+    rows = train_cifar.layer_rows(net, 2, figures)
+    assert [(row["epoch"], row["layer"], row["timestep"]) for row in rows] == [
+        (2, "1", t) for t in (1, 2, 3)
+    ]
+    assert rows[0]["tau"] == pytest.approx(0.3) and math.isnan(rows[0]["gamma"])
+
+
 def test_best_is_the_best_over_epochs(tmp_path, fetched, capsys):
-    """In the third of four epochs every test picture is classified right, in the others none is."""
+    """In the third and fourth of five epochs every test picture is classified right, else none is."""
     states = []
 
     def forged(module, inputs, logits):
         if "classes" in dict(module.named_children()) and not module.training:
             states.append({k: v.clone() for k, v in module.state_dict().items()})
-            label = fetched[-1][2] if len(states) in (5, 6) else fetched[-1][2] + 1
+            label = fetched[-1][2] if len(states) in (5, 6, 7, 8) else fetched[-1][2] + 1
             return nn.functional.one_hot(label % 10, 10).float().expand(2, -1, -1)
 
     handle = nn.modules.module.register_module_forward_hook(forged)
     try:
-        run("--out", tmp_path, "--epochs", 4)
+        run("--out", tmp_path, "--epochs", 5)
     finally:
         handle.remove()
     accuracies = [float(row["test_accuracy"]) for row in table(tmp_path / "log.csv")]
-    assert accuracies == [0, 0, 1, 0]
+    assert accuracies == [0, 0, 1, 1, 0]
     best, last = load(tmp_path / "best.pt"), load(tmp_path / "last.pt")
-    assert (best["epoch"], last["epoch"]) == (3, 4)
+    assert (best["epoch"], last["epoch"]) == (3, 5), "the first of equals"
     assert last["best"] == best["best"] == dict(accuracy=1.0, epoch=3)
-    for checkpoint, state in ((best, states[4]), (last, states[7])):
+    for checkpoint, state in ((best, states[4]), (last, states[9])):
         assert all(torch.equal(value, state[name]) for name, value in checkpoint["model"].items())
     line = capsys.readouterr().out.splitlines()[-1]
-    assert "test accuracy 0.00% after epoch 4" in line and "100.00%, epoch 3" in line
+    assert "test accuracy 0.00% after epoch 5" in line and "100.00%, epoch 3" in line
 
 
 @pytest.mark.slow
@@ -505,6 +627,8 @@ def test_the_demos_four_networks_and_its_table(watch, capsys, tmp_path):
         mine = [call for call in ours if is_of(call.net, checkpoint)][:2]
         pictures = torch.cat([call.x for call in mine])
         assert len(pictures) == 40
+        counted = [call for call in ours if is_of(call.net, checkpoint)][-1].x  # by `energy`
+        assert_same(sorted(counted.tolist()), sorted(pictures.tolist()), "as they are tested")
         with torch.no_grad(), dsatgo.probe(net) as figures:
             logits = [net(call.x) for call in mine]
         assert all(torch.allclose(a, call.logits, atol=1e-5) for a, call in zip(logits, mine)), (
@@ -621,6 +745,31 @@ def test_cifar_is_downloaded_where_it_is_not(tmp_path, monkeypatch):
     assert asked == [torchvision.datasets.CIFAR10.url]
 
 
+def test_drawn_test_and_training_pictures_differ(fetched, tmp_path):
+    run("--out", tmp_path, "--limit-train", 20, "--limit-test", 20, "--stop-after", 1)
+    facts = load(tmp_path / "last.pt")["facts"]
+    train, test = train_cifar.load(
+        train_cifar.Settings(dataset="shapes", limit_train=20, limit_test=20)
+    )
+    assert train.facts["classes"] == facts["classes"]
+    same = [(a == b).all() for a in train.images for b in test.images]
+    assert len(same) == 400 and not any(same)
+
+
+def test_labels_of_drawn_samples_are_drawn_along(tmp_path, fetched, inverted):
+    more = ["--data", grey_pictures(tmp_path), "--limit-train", 9, "--limit-test", 11]
+    run("--dataset", "folder", *more, "--out", tmp_path / "run", base=FOLDER)
+    facts = load(tmp_path / "run" / "last.pt")["facts"]
+    mean, std = (torch.tensor(facts[key])[:, None, None] for key in ("mean", "std"))
+    seen = 0
+    for (_, epoch, _), x, y in fetched:
+        greys = ((x * std + mean) * 255).round()[:, 0, 16, 16]
+        greys = greys - 1 if epoch is None else 255 - greys
+        assert ((greys / 10) % 2).tolist() == y.tolist()
+        seen += len(y)
+    assert seen == 9 + 11
+
+
 def test_a_folder_arrives_scaled_cropped_and_with_its_labels(tmp_path, fetched, inverted):
     data = grey_pictures(tmp_path)
     wide = draw_shapes(1, 0, 64)[0][0][:, :48]
@@ -640,6 +789,37 @@ def test_a_folder_arrives_scaled_cropped_and_with_its_labels(tmp_path, fetched, 
     greys = [(255 - int(x[0, 16, 16]), y) for x, y in seen[False]]
     assert sorted(greys) == [(10 * i, i % 2) for i in range(20)]
     assert len(inverted) == 20
+
+
+@pytest.mark.parametrize("dataset", ["folder", "imagenet"])
+def test_what_is_left_out_does_not_shift_labels(dataset, tmp_path, fetched, inverted):
+    data = grey_pictures(tmp_path)
+    for part in ("train", "test"):
+        (data / part / "a" / "0.png").write_text("this is no picture")
+    more = ["--dataset", dataset, "--data", data, "--image-size", 32, "--workers", 0, "--skip-bad"]
+    run(*more, "--out", tmp_path / "run", base=FOLDER)
+    facts = load(tmp_path / "run" / "last.pt")["facts"]
+    mean, std = (torch.tensor(facts[key])[:, None, None] for key in ("mean", "std"))
+    greys = {True: [], False: []}
+    for (_, epoch, _), x, y in fetched:
+        pixels = ((x * std + mean) * 255).round()[:, 0, 16, 16].int().tolist()
+        greys[epoch is None] += list(zip(pixels, y.tolist()))
+    assert sorted(greys[True]) == [(10 * i + 1, i % 2) for i in range(1, 20)]
+    trained = [(255 - grey, label) for grey, label in greys[False]]
+    assert len(trained) == 10 and all(grey // 10 % 2 == label for grey, label in trained)
+
+
+def test_a_preset_is_not_put_over_what_the_checkpoint_says(tmp_path, fetched):
+    data = grey_pictures(tmp_path)
+    more = ["--dataset", "imagenet", "--data", data, "--image-size", 32, "--T", 1, "--workers", 0]
+    run(*more, "--out", tmp_path / "run", "--epochs", 2, "--stop-after", 1, base=FOLDER)
+    fetched.clear()
+    run("--eval", tmp_path / "run", "--dataset", "imagenet", base=[])
+    run("--resume", tmp_path / "run", "--dataset", "imagenet", base=[])
+    assert {x.shape[2:] for _, x, _ in fetched} == {(32, 32)}
+    config = load(tmp_path / "run" / "last.pt")["config"]
+    asked = dict(arch="vggsnn", T=1, batch_size=10, image_size=32, workers=0)
+    assert asked.items() <= config.items()
 
 
 def test_imagenet_arrives_as_its_recipe_says(tmp_path, fetched, inverted, watch):
@@ -683,6 +863,9 @@ def test_imagenet_arrives_as_its_recipe_says(tmp_path, fetched, inverted, watch)
     assert [policy for policy, _ in inverted] == ["imagenet"] * 20
     assert {x.size for _, x in inverted} == {(28, 28)}
     assert watch.calls[0].logits.shape[:2] == (4, 20), "T = 4, one batch"
+    shapes = [p.shape for p in watch.calls[0].net.parameters() if p.dim() == 4]
+    assert shapes[0] == (1, 3, 7, 7), "the standard form"
+    assert len(watch.calls[0].net.state_dict()["classes.0.weight"][0]) == 8, "no hidden layer"
 
 
 def test_imagenet_crops_at_random_and_flips(tmp_path):
@@ -758,6 +941,14 @@ def test_drawn_pictures_are_not_for_a_linear_classifier():
     assert torch.equal(draw_shapes(5, 1)[0], draw_shapes(5, 1)[0])
 
 
+def test_no_drawn_picture_is_in_both_sets():
+    train, test = train_cifar.load(
+        train_cifar.Settings(dataset="shapes", limit_train=20, limit_test=20)
+    )
+    pictures = [x.numpy().tobytes() for part in (train, test) for x in part.images]
+    assert len(set(pictures)) == 40
+
+
 def test_drawn_shapes_differ_by_class_and_lie_anywhere():
     """Where a picture differs from the ground at its border: how much of it, and around where."""
     images, labels = draw_shapes(400, "c")
@@ -796,6 +987,9 @@ def test_folder(folder, tmp_path, capsys):
     run("--dataset", "folder", "--data", folder, "--out", tmp_path / "run", base=FOLDER)
     assert load(tmp_path / "run" / "last.pt")["facts"]["classes"] == ["câdre é", "disc", "ring"]
     (folder / "test").rename(folder / "val")
+    run("--eval", tmp_path / "run", base=[])
+    (folder / "test").mkdir()  # as ImageNet's, which has no labels
+    shutil.copy(next((folder / "val" / "disc").iterdir()), folder / "test")
     run("--eval", tmp_path / "run", base=[])
     (folder / "train").rename(folder / "gone")  # its normalisation is in the checkpoint
     run("--eval", tmp_path / "run", base=[])
@@ -928,11 +1122,22 @@ def test_without_a_download_one_helpful_line(capsys, tmp_path, monkeypatch):
 # Several processes
 
 
+SEEN = """
+def seen(module, inputs, logits):
+    if "classes" in dict(module.named_children()) and not module.training:
+        torch.save(dict(module.named_buffers()), f"{sys.argv[-1]}/{os.environ['RANK']}.pt")
+torch.nn.modules.module.register_module_forward_hook(seen)
+train_cifar.main(sys.argv[1:])
+"""
+
+
 @pytest.mark.slow
 def test_two_processes(tmp_path):
-    more = ["--out", tmp_path / "run", "--limit-test", 15, "--stop-after", 2]
-    code, out, err = finish(torchrun(2, *more, folder=tmp_path))
+    more = ["--limit-test", 15, "--stop-after", 2, "--out", tmp_path / "run"]
+    code, out, err = finish(torchrun(2, *more, code=SEEN, folder=tmp_path))
     assert code == 0, err
+    tested = [load(tmp_path / "run" / f"{rank}.pt") for rank in (0, 1)]
+    assert_same(*tested, "running values of the networks that were tested")
     rows = table(tmp_path / "run" / "log.csv")
     assert len(rows) == 2 and out.count("epoch 1/3") == 1, "rank 0 alone writes"
     hits = float(rows[1]["test_accuracy"]) * 15
@@ -955,16 +1160,39 @@ train_cifar.main(sys.argv[1:])
 @pytest.mark.slow
 def test_two_processes_end_at_the_same_step_when_one_is_told_to_and_resume(tmp_path):
     """The signal reaches rank 1 alone. With one sample each a step, what the ranks do is what one process would, but for rounding."""
-    process = torchrun(2, "--out", tmp_path / "run", "--sync-stats", code=TOLD, folder=tmp_path)
-    _, out, err = finish(process)
+    more = ["--out", tmp_path / "run", "--sync-stats", "--save-every", 3]
+    _, out, err = finish(torchrun(2, *more, code=TOLD, folder=tmp_path))
     assert "stopped in epoch 2, step 1" in out, err
     checkpoint = load(tmp_path / "run" / "last.pt")
-    assert (checkpoint["epoch"], checkpoint["step"]) == (1, 1) and checkpoint["meters"][2] == 10, (
+    assert (checkpoint["epoch"], checkpoint["steps"]) == (1, 1) and checkpoint["meters"][2] == 10, (
         "of both processes"
     )
     code, _, err = finish(torchrun(2, "--resume", tmp_path / "run", folder=tmp_path))
     assert code == 0, err
-    assert [row["epoch"] for row in table(tmp_path / "run" / "log.csv")] == ["1", "2", "3"]
+    more = ["--out", tmp_path / "whole", "--sync-stats"]
+    code, _, err = finish(torchrun(2, *more, folder=tmp_path))
+    assert code == 0, err
+    assert_same_run(tmp_path / "whole", tmp_path / "run")
+
+
+BOTH = """
+before = train_cifar.Pictures.__getitem__
+def told(self, key):
+    os.kill(os.getpid(), signal.SIGTERM if os.environ["RANK"] == "1" else signal.SIGINT)
+    return before(self, key)
+train_cifar.Pictures.__getitem__ = told
+try:
+    train_cifar.main(sys.argv[1:])
+except SystemExit as stop:
+    print(f"left with {stop.code}")
+"""
+
+
+@pytest.mark.slow
+def test_two_processes_that_are_told_to_end_by_two_signals_exit_alike(tmp_path):
+    process = torchrun(2, "--out", tmp_path / "run", code=BOTH, folder=tmp_path)
+    code, out, err = finish(process)
+    assert code == 0 and out.count("left with 143") == 2, out + err
 
 
 def test_evaluation_sees_every_sample_once_in_one_random_order():
@@ -983,12 +1211,28 @@ def test_evaluation_sees_every_sample_once_in_one_random_order():
             self.asked.append(indices)
             return torch.zeros(len(indices), 3, 8, 8), indices // 10
 
-    config, data = train_cifar.Settings(batch_size=10), [Sorted(), Sorted()]
-    net = dsatgo.resnet18(
-        4, 1, 3, 1, neuron=lambda T: dsatgo.LIF(T, threshold="fixed", width="fixed")
-    )
-    for one in data:
-        dsatgo.evaluate(config, net, one, lambda logits, y: logits.sum())
+    data = [Sorted(), Sorted()]
+    net = dsatgo.resnet18(4, 1, 3, 1, neuron=partial(dsatgo.LIF, threshold="fixed", width="fixed"))
+    for seed, one in enumerate(data):
+        config = train_cifar.Settings(batch_size=10, seed=seed)
+        train_cifar.evaluate(config, dsatgo.Trainer(net, 1), one)
     first, second = (torch.cat(one.asked) for one in data)
     assert torch.equal(first, second) and torch.equal(first.sort().values, torch.arange(40))
     assert all(len(batch.div(10, rounding_mode="floor").unique()) > 1 for batch in data[0].asked)
+
+
+def test_layers_are_those_of_the_first_ten_batches():
+    images, labels = draw_shapes(24, 0, 16)
+    data = Pictures(images, labels, dict(mean=[0.5] * 3, std=[0.2] * 3), None)
+    net = dsatgo.resnet18(10, 2, 3, 2, neuron=partial(dsatgo.LIF, threshold="fixed", width="fixed"))
+    inputs = []
+    handle = net.register_forward_hook(lambda module, x, logits: inputs.append(x[0]))
+    config = train_cifar.Settings(batch_size=2)
+    seen = train_cifar.evaluate(config, dsatgo.Trainer(net, 1), data)["layers"]
+    handle.remove()
+    with torch.no_grad(), dsatgo.probe(net.eval()) as figures:
+        for x in inputs[:10]:
+            net(x)
+    assert len(inputs) == 12 and seen.keys() == figures.keys()
+    for layer in seen:
+        assert_same(dict(seen[layer]), dict(figures[layer]), layer)
