@@ -578,8 +578,8 @@ def test_another_number_of_processes_resumes_or_is_refused_by_name(tmp_path):
     )
     assert (
         code
-        and "--batch-size=10: must be divisible by the 3 processes" in err
-        and 'dsatgo.py", line' not in err
+        and "--batch-size 10: must be divisible by the 3 processes" in err
+        and 'train_cifar.py", line' not in err
     )
 
 
