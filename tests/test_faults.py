@@ -312,7 +312,7 @@ def test_killed_at_random_moments_nothing_is_lost(tmp_path):
             sys.executable,
             ROOT / "experiments" / "faults.py",
             "--kills",
-            "2",
+            "1",
             "--cache-kills",
             "1",
             "--flips",

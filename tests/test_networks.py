@@ -667,8 +667,7 @@ def test_calibrate_refuses_a_threshold_that_was_left_out():
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("compiled", [False, True])
-@pytest.mark.parametrize("neuron", [VANILLA, LIF], ids=["vanilla", "AT+TGO"])
+@pytest.mark.parametrize("neuron, compiled", [(VANILLA, False), (LIF, True)])
 def test_memorises_64_pictures(neuron, compiled):
     compile_neurons(compiled)
     net = small_vgg(channels=8, neuron=neuron)
@@ -1002,17 +1001,18 @@ def test_full_graph_compilation(training, backend):
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    "threshold, width",
+    "dtype, threshold, width",
     [
-        ("true", "threshold"),
-        ("fixed", "fixed"),
-        ("estimated", "std"),
-        ("learned", "threshold"),
-        ("fixed", "threshold"),
+        ("float32", "true", "threshold"),
+        ("bfloat16", "true", "threshold"),
+        ("float32", "fixed", "fixed"),
+        ("bfloat16", "estimated", "std"),
+        ("float32", "learned", "threshold"),
+        ("bfloat16", "fixed", "threshold"),
     ],
 )
-@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16], ids=["float32", "bfloat16"])
-def test_compiled_neuron_agrees(threshold, width, dtype):
+def test_compiled_neuron_agrees(dtype, threshold, width):
+    dtype = getattr(torch, dtype)
     layer = LIF(3, threshold=threshold, width=width)
     twin = copy.deepcopy(layer)
     current = (torch.randn(3, 10, 7000) + 0.3).to(dtype)

@@ -450,9 +450,10 @@ def test_eval(value, go, script, capsys):
     assert torch.equal(seen.calls[-1].logits, before), "the same network on the same samples"
 
 
-@pytest.mark.slow
 @guards("demo", True, False)
 def test_demo(value, script, watch, tmp_path, capsys):
+    if value and script.module is train_dvs:
+        pytest.skip("test_events.py has its demo")
     more = "--channels 1 --T 1 --epochs 1 --limit-train 20 --limit-test 10 --batch-size 20".split()
     base = ["--demo", *more] if value else [*script.base, "--no-demo"]
     script.module.main([*base, "--out", str(tmp_path / "run")])
