@@ -2714,7 +2714,7 @@ MUTANTS = [
     (
         "train_cifar.py",
         "shapes",
-        "test_settings.py -m 'not slow' -k 'seed or limit'",
+        "test_trainer.py -m 'not slow' -k 'training_pictures_differ'",
         [
             ("the same pictures for every seed", "f'{config.seed} {train}'", "f'{train}'"),
         ],
@@ -2730,7 +2730,7 @@ MUTANTS = [
     (
         "train_cifar.py",
         "cifar",
-        "test_trainer.py -m 'not slow' -k 'cifar_arrives'",
+        "test_trainer.py -m 'not slow' -k 'cifar'",
         [
             ("the training set is tested", "train=train", "train=True"),
             (
@@ -2792,7 +2792,7 @@ MUTANTS = [
     (
         "train_cifar.py",
         "load",
-        "test_trainer.py -m 'not slow' -k 'test_folder'",
+        "test_trainer.py -m 'not slow' -k 'cifar_arrives'",
         [
             ("its own normalisation at --eval", "if facts is None", "if True"),
         ],

@@ -731,6 +731,16 @@ def test_cifar_arrives_as_the_recipe_says(name, tmp_path, monkeypatch, watch, fe
     assert sum(same) < len(train) / 10, "drawn anew in every epoch"
 
 
+def test_labels_of_drawn_cifar_pictures_are_drawn_along(tmp_path, monkeypatch):
+    train, test, _ = cifar_files("cifar10", tmp_path, monkeypatch)
+    settings = train_cifar.Settings(data=str(tmp_path), limit_train=30, limit_test=15)
+    for data, files, n in zip(train_cifar.load(settings), (train, test), (30, 15), strict=True):
+        known = {picture.numpy().tobytes(): label for picture, label in files}
+        labels = [known[picture.contiguous().numpy().tobytes()] for picture in data.images]
+        assert data.labels.tolist() == labels and len(labels) == n
+        assert labels != [label for _, label in files[:n]], "not the first ones"
+
+
 def test_cifar_is_downloaded_where_it_is_not(tmp_path, monkeypatch):
     asked = []
 
@@ -754,6 +764,8 @@ def test_drawn_test_and_training_pictures_differ(fetched, tmp_path):
     assert train.facts["classes"] == facts["classes"]
     same = [(a == b).all() for a in train.images for b in test.images]
     assert len(same) == 400 and not any(same)
+    other, _ = train_cifar.load(train_cifar.Settings(dataset="shapes", limit_train=20, seed=1))
+    assert not any((a == b).all() for a, b in zip(train.images, other.images)), "the seed draws"
 
 
 def test_labels_of_drawn_samples_are_drawn_along(tmp_path, fetched, inverted):
