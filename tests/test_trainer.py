@@ -602,7 +602,7 @@ def test_best_is_the_best_over_epochs(tmp_path, fetched, capsys):
 
 @pytest.mark.slow
 def test_the_demos_four_networks_and_its_table(watch, capsys, tmp_path):
-    more = ["--epochs", 1, "--limit-train", 100, "--limit-test", 40, "--channels", 2]
+    more = ["--epochs", 1, "--limit-train", 100, "--limit-test", 40, "--channels", 4]
     run("--demo", *more, "--out", tmp_path, base=[])
     names, *lines = capsys.readouterr().out.splitlines()[-5:]
     columns = "accuracy firing +- over layers with gradient least layer mJ/picture"
@@ -655,7 +655,8 @@ def test_the_demos_four_networks_and_its_table(watch, capsys, tmp_path):
         assert shown[:5] == pytest.approx(expected[:5], abs=0.051) and shown[5] == pytest.approx(
             expected[5], abs=5.1e-5
         )
-        assert len(set(shown)) == 6, "columns that are equal could be swapped"
+        if scale == 1.0:
+            assert len(set(shown)) == 6, "columns that are equal could be swapped"
 
 
 def is_of(net, checkpoint):
