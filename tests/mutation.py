@@ -125,7 +125,7 @@ def main():
     FORK.set_forkserver_preload(["torch", "torchvision", "scipy.stats", "pytest"])
     with concurrent.futures.ThreadPoolExecutor(cores) as pool:
         plain = (ROOT / "dsatgo.py").read_text()
-        files = {word for _, _, tests, _ in jobs for word in tests.split() if ".py" in word}
+        files = {word for _, _, tests, _ in jobs for word in shlex.split(tests) if ".py" in word}
         quick = " ".join(sorted({file.partition("::")[0] for file in files})) + " -m 'not slow'"
         unbroken = pool.submit(caught_by, "dsatgo.py", quick, plain)  # as it should be
         runs = [pool.submit(caught_by, file, tests, text) for _, file, tests, text in jobs]
