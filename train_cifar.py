@@ -11,6 +11,7 @@ Sections 1 to 4 are the run that train_dvs.py shares: settings, command line, fo
 """
 
 import argparse
+import atexit
 import concurrent.futures
 import contextlib
 import dataclasses
@@ -379,6 +380,7 @@ def start(config):
     if "RANK" in os.environ and not torch.distributed.is_initialized():
         backend = "nccl" if cuda and config.device != "cpu" else "gloo"
         torch.distributed.init_process_group(backend)
+        atexit.register(leave)
     if torch.distributed.is_initialized():
         rank, world = torch.distributed.get_rank(), torch.distributed.get_world_size()
     name = config.device
@@ -389,6 +391,12 @@ def start(config):
         return rank, world, torch.zeros(0, device=place).device
     except (RuntimeError, AssertionError) as error:
         raise ValueError(f"--device {name}: {str(error).splitlines()[0]}") from error
+
+
+def leave():
+    """Ends the process group: its threads must not outlive the interpreter."""
+    if torch.distributed.is_initialized():
+        torch.distributed.destroy_process_group()
 
 
 def once(config, work):
