@@ -512,6 +512,7 @@ def test_trainer_refuses_an_unknown_precision():
 
 
 # ---- the part that can be copied alone ----
+@pytest.mark.slow
 def test_everything_above_the_line_works_alone(tmp_path):
     text = (ROOT / "dsatgo.py").read_text()
     lines = text.splitlines()

@@ -49,7 +49,7 @@ def flags(field, value):
     return [flag, "none" if value is None else str(value)]
 
 
-@pytest.fixture(params=["train_cifar", "train_dvs"])
+@pytest.fixture(params=["train_cifar", pytest.param("train_dvs", marks=pytest.mark.slow)])
 def script(request, recordings):
     if request.param == "train_cifar":
         base = [*TINY, "--limit-train", "10", "--limit-test", "10", "--epochs", "1"]

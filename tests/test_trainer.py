@@ -1035,6 +1035,7 @@ def test_folder_at_another_size_and_a_bad_picture(folder, tmp_path, capsys):
     )
 
 
+@pytest.mark.slow
 def test_imagenet_leaves_out_bad_files_or_names_them(folder, tmp_path, capsys):
     bad = folder / "train" / "disc" / "bad.png"
     bad.write_text("this is no picture")
