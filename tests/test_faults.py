@@ -484,6 +484,7 @@ SLOW = [
 ]
 
 
+@pytest.mark.slow
 @settings(
     suppress_health_check=[HealthCheck.function_scoped_fixture],
     deadline=None,

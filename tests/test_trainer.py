@@ -929,6 +929,7 @@ def test_crop_and_flip_are_drawn_per_picture():
     assert 110 < sum(flip for *_, flip in drawn) < 190
 
 
+@pytest.mark.slow
 def test_drawn_pictures_are_not_for_a_linear_classifier():
     """Ridge regression on the pixels, in its dual form, stays under one half."""
     (x, y), (test, labels) = draw_shapes(1000, "a"), draw_shapes(300, "b")
