@@ -11,23 +11,33 @@ survived, or the unbroken code fails. Exit code 2: mutants that are no longer fo
 
 import argparse
 import ast
-import concurrent.futures
+import contextlib
 import fnmatch
-import multiprocessing
 import os
 import pathlib
 import re
 import shlex
 import shutil
+import signal
 import sys
 import tempfile
+import time
 
-from mutants import MUTANTS
+os.environ["OMP_NUM_THREADS"] = "1"  # one mutant per core
+os.environ["HYPOTHESIS_PROFILE"] = "mutants"
+
+# imported once, not for every mutant
+import hypothesis.extra.numpy  # noqa: E402, F401
+import pytest  # noqa: E402
+import scipy.stats  # noqa: E402, F401
+import torch  # noqa: E402, F401
+import torchvision  # noqa: E402, F401
+
+from mutants import MUTANTS  # noqa: E402
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 SECONDS = 3  # a mutant takes this long on one core, on average
 LIMIT = 300  # seconds, for mutants that never end
-FORK = multiprocessing.get_context("forkserver")  # imports PyTorch once, not for every mutant
 
 
 def find(tree, name):
@@ -55,43 +65,57 @@ def broken(file, function, old, new):
     return ast.unparse(tree)
 
 
-def check(folder, tests, log):
-    """Runs in a process of its own: pytest on the copy in `folder`."""
-    with open(log, "w") as file:
-        os.dup2(file.fileno(), 1)
-        os.dup2(file.fileno(), 2)
+def start(file, tests, text):
+    """Forks a process that runs pytest on a copy of the project whose `file` holds `text`."""
+    folder = tempfile.mkdtemp()
+    for path in ROOT.glob("*.[pm][yd]"):
+        shutil.copy(path, folder)
+    for part in ("tests", "experiments"):
+        ignored = shutil.ignore_patterns("__pycache__", "results")
+        shutil.copytree(ROOT / part, f"{folder}/{part}", ignore=ignored)
+    pathlib.Path(folder, file).write_text(text)
+    process = os.fork()
+    if process:
+        return process, (folder, tests)
+    os.setsid()  # a test that ends its process group ends this mutant alone
+    signal.alarm(LIMIT)
+    log = os.open(f"{folder}/log", os.O_WRONLY | os.O_CREAT)
+    os.dup2(log, 1)
+    os.dup2(log, 2)
     os.chdir(folder)
-    multiprocessing.set_start_method(None, force=True)  # the tests' own processes: as usual
-    os.environ["HYPOTHESIS_PROFILE"] = "mutants"
-    import pytest
-
     files = [f"tests/{word}" if ".py" in word else word for word in shlex.split(tests)]
     os._exit(pytest.main(["-xq", "-p", "no:cacheprovider", "--capture=fd", *files]))
 
 
-def caught_by(file, tests, text):
-    """The test that fails when `text` is what `file` holds; None if none does."""
-    with tempfile.TemporaryDirectory() as folder:
-        for path in ROOT.glob("*.[pm][yd]"):
-            shutil.copy(path, folder)
-        for part in ("tests", "experiments"):
-            ignored = shutil.ignore_patterns("__pycache__", "results")
-            shutil.copytree(ROOT / part, f"{folder}/{part}", ignore=ignored)
-        pathlib.Path(folder, file).write_text(text)
-        log = pathlib.Path(folder, "log")
-        process = FORK.Process(target=check, args=(folder, tests, log))
-        process.start()
-        process.join(LIMIT)
-        if process.is_alive():
-            process.kill()
-            return f"nothing within {LIMIT} s"
-        output = log.read_text()
+def caught_by(folder, tests, status):
+    """The test that failed in the process that ended with `status`; None if none did."""
+    output = pathlib.Path(folder, "log").read_text()
+    shutil.rmtree(folder, ignore_errors=True)
     failed = re.search(r"^(?:FAILED|ERROR) tests/(\S+)", output, re.M)
-    if process.exitcode < 0:
-        return f"signal {-process.exitcode}, which ended the tests"
-    if process.exitcode not in (0, 1) or (process.exitcode == 1) != bool(failed):
-        raise RuntimeError(f"pytest ended with {process.exitcode} for {tests}:\n{output[-3000:]}")
+    code = os.waitstatus_to_exitcode(status)
+    if code == -signal.SIGALRM:
+        return f"nothing within {LIMIT} s"
+    if code < 0:
+        return f"signal {-code}, which ended the tests"
+    if code not in (0, 1) or (code == 1) != bool(failed):
+        sys.exit(f"pytest ended with {code} for {tests}:\n{output[-3000:]}")
     return failed and failed.group(1)
+
+
+def run(jobs, cores):
+    """Yields (label, what caught it, seconds) for each of `jobs`, `cores` of them at a time."""
+    waiting = list(reversed(jobs))
+    running = {}
+    while waiting or running:
+        while waiting and len(running) < cores:
+            label, *job = waiting.pop()
+            process, what = start(*job)
+            running[process] = label, what, time.monotonic()
+        process, status = os.wait()
+        label, what, since = running.pop(process)
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process, signal.SIGKILL)  # what its tests have left behind
+        yield label, caught_by(*what, status), time.monotonic() - since
 
 
 def main():
@@ -122,20 +146,19 @@ def main():
     cores = os.cpu_count() or 1
     minutes = len(jobs) * SECONDS / cores / 60 + 1
     print(f"{len(jobs)} mutants, about {minutes:.0f} minutes on {cores} cores", flush=True)
-    FORK.set_forkserver_preload(["torch", "torchvision", "scipy.stats", "pytest"])
-    with concurrent.futures.ThreadPoolExecutor(cores) as pool:
-        plain = (ROOT / "dsatgo.py").read_text()
-        files = {word for _, _, tests, _ in jobs for word in shlex.split(tests) if ".py" in word}
-        quick = " ".join(sorted({file.partition("::")[0] for file in files})) + " -m 'not slow'"
-        unbroken = pool.submit(caught_by, "dsatgo.py", quick, plain)  # as it should be
-        runs = [pool.submit(caught_by, file, tests, text) for _, file, tests, text in jobs]
-        survivors = 0
-        for (label, *_), run in zip(jobs, runs):
-            survivors += not run.result()
-            print(f"{label:75} {run.result() or 'SURVIVED'}", flush=True)
-    if unbroken.result():
-        sys.exit(f"the unbroken code fails {unbroken.result()}")
-    print(f"{len(jobs) - survivors} of {len(jobs)} mutants caught")
+    files = {word for _, _, tests, _ in jobs for word in shlex.split(tests) if ".py" in word}
+    quick = " ".join(sorted({file.partition("::")[0] for file in files})) + " -m 'not slow'"
+    plain = (ROOT / "dsatgo.py").read_text()
+    jobs.insert(0, ("the unbroken code", "dsatgo.py", quick, plain))  # as it should be
+    survivors = 0
+    for label, test, seconds in run(jobs, cores):
+        if label == "the unbroken code":
+            if test:
+                sys.exit(f"{label} fails {test}")
+            continue
+        survivors += not test
+        print(f"{label:75} {test or 'SURVIVED'}    {seconds:.1f} s", flush=True)
+    print(f"{len(jobs) - 1 - survivors} of {len(jobs) - 1} mutants caught")
     sys.exit(survivors > 0)
 
 
