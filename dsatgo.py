@@ -40,7 +40,13 @@ THRESHOLDS = ("true", "estimated", "fixed", "learned")
 WIDTHS = ("threshold", "std", "fixed")
 FLOOR = 1e-3  # the smallest theta, in units of v_th, and the smallest width, in units of kappa
 Rule = namedtuple("Rule", "threshold width v_th kappa f_c synced")  # a layer's settings, see LIF
-compiled = {}  # eager function -> compiled function, empty unless asked for
+PLAN = dict(  # for torch.compile; all but the first for speed: what a PyTorch lacks is left out
+    emulate_precision_casts=True,  # potentials are rounded, so that both passes see the same
+    max_complex_pointwise_cat_inputs=0,  # every timestep is written where it belongs
+    realize_opcount_threshold=10,  # theta is computed once, not again for every neuron
+    realize_opusers_threshold=3,
+)
+compiled = {}  # eager function -> compiled function, and whether it is for one size alone
 
 
 # ---- 0. What the neuron leans on -----------------------------------------------------------------
@@ -78,15 +84,18 @@ def flatten(x):
 
 def compile_neurons(enabled=True):
     """Run every LIF of this process through torch.compile, or no longer. -> whether it was so
-    before. One graph for each T, arm and dtype. Sums are rounded in another order than in eager
-    mode, so a few spikes in a million differ. Without a compiler: one warning, then eager mode."""
+    before. One graph for each T, arm and dtype and, where there is a GPU, size. Sums are rounded in
+    another order than in eager mode, so a few spikes in a million differ. Without a compiler: one
+    warning, then eager mode."""
     before = bool(compiled)
     compiled.clear()
     if enabled:
-        # without the option potentials would not be rounded, and the backward pass see others
-        more = dict(recompile_limit=64, options={"emulate_precision_casts": True})
+        known = torch._inductor.config
+        options = {name: value for name, value in PLAN.items() if hasattr(known, name)}
+        one_size = torch.cuda.is_available()
+        more = dict(dynamic=False if one_size else None, recompile_limit=64, options=options)
         for function in (lif_forward, lif_backward):
-            compiled[function] = torch.compile(function, fullgraph=True, **more)
+            compiled[function] = torch.compile(function, fullgraph=True, **more), one_size
     return before
 
 
@@ -94,13 +103,14 @@ def run(function, *args, eager=False):
     """function(*args), compiled if that was asked for."""
     if eager or function not in compiled or torch.compiler.is_compiling():
         return function(*args)
+    call, one_size = compiled[function]
     # views, strides and requires_grad are guarded on: each change of theirs would be compiled for
     args = [x.data.contiguous() if isinstance(x, torch.Tensor) else x for x in args]
-    for x in args:
-        if isinstance(x, torch.Tensor) and x.dim() == 2 and x.shape[1] > 1:
-            torch._dynamo.mark_dynamic(x, 1)
+    for x in [] if one_size else filter(torch.is_tensor, args):
+        if x.shape[-1] > len(args[0]):  # a layer's size, not T
+            torch._dynamo.mark_dynamic(x, x.dim() - 1)
     try:
-        return compiled[function](*args)
+        return call(*args)
     except torch._dynamo.exc.TorchDynamoException as error:
         compile_neurons(False)
         warnings.warn(f"neurons run eagerly, torch.compile failed: {str(error).splitlines()[0]}")
@@ -111,7 +121,7 @@ def run(function, *args, eager=False):
 def rectangle(u, theta, width):
     """Eq. 4, the surrogate of dS/dU: 1/width where |u - theta| <= width/2 (both ends included),
     else 0. `theta` and `width` broadcast against `u`; the result has u's shape and dtype."""
-    return (((u - theta).abs() <= width / 2).to(u.dtype) / width).to(u.dtype)
+    return ((u - theta).abs_() <= width / 2).to(u.dtype).mul_(1 / width)
 
 
 # ---- 2. Threshold and width ----------------------------------------------------------------------
@@ -120,15 +130,15 @@ def mean_and_std(u, synced=False):
     or wider, no gradient. In two passes: mean(u^2) - mean(u)^2 would cancel for large means."""
 
     def average(x):
-        x = x.mean()
+        x = x.mean(dtype=torch.promote_types(x.dtype, torch.float32))
         if synced:
             torch.distributed.all_reduce(x)
             x /= torch.distributed.get_world_size()
         return x
 
-    u = wide(u.detach())
+    u = u.detach()
     mean = average(u)
-    return mean, average((u - mean).square()).sqrt()
+    return mean, average((wide(u) - mean).square_()).sqrt()
 
 
 def adaptive_threshold(u, f_c=1.0, synced=False):
@@ -170,25 +180,28 @@ def width_of(u, theta, rule):
 
 
 def lif_forward(current, tau, given, rule):
-    """Eqs. 2, 3, 5, 7, a layer's whole sequence: current [T, N] -> s, u [T, N], theta, fire, k [T].
-    given: theta by LIF.thresholds, or None: Eq. 5 of each u. fire, where it fires: theta, v_th."""
-    u = s = None  # at rest
+    """Eqs. 2, 3, 5, 7, a layer's whole sequence: current [T, N] -> s [T, N], theta, fire, k [T] and
+    T times u [N]. given: theta by LIF.thresholds, or None: Eq. 5 of each u. fire, where it fires:
+    theta, or v_th."""
+    us = []
     trace = []
-    for t in range(len(current)):
-        i = wide(current[t])
-        u = torch.addcmul(i, tau * u, 1 - s) if t > 0 else i  # Eq. 2: I + tau U (1 - S)
-        u = wide(u.to(current.dtype))  # as the backward pass will see it
-        theta = theta_of(u, rule) if given is None else given[t]  # Eq. 5, Eq. 6 in evaluation
+    u = s = None  # at rest
+    for t, i in enumerate(current):
+        # Eq. 2: I + tau U (1 - S); a clone, or all of the current would be kept
+        u = torch.addcmul(wide(i), tau * u, 1 - s) if t > 0 else i.clone()
+        us.append(u.to(i.dtype))
+        u = wide(us[t])  # as the backward pass will see it
+        theta = theta_of(us[t], rule) if given is None else given[t]  # Eq. 5; evaluation: Eq. 6
         theta = theta.to(u.dtype).clamp(min=FLOOR * rule.v_th)  # a layer at rest must not fire
         fire = torch.full_like(theta, rule.v_th) if rule.threshold == "fixed" else theta
         zero = theta - theta  # NaN where theta is not finite: no fault is silent
-        s = torch.addcmul((u >= fire).to(u.dtype), u, zero)  # Eq. 3
-        k = width_of(u, theta, rule)  # Eq. 7
-        trace.append((s.to(current.dtype), u.to(current.dtype), theta, fire, k))
-    return tuple(torch.stack(column) for column in zip(*trace))
+        s = (u >= fire).to(u.dtype).addcmul_(u, zero)  # Eq. 3
+        k = width_of(us[t], theta, rule)  # Eq. 7
+        trace.append((s.to(i.dtype), theta, fire, k))
+    return *(torch.stack(column) for column in zip(*trace)), *us
 
 
-def lif_backward(ds, u, fire, k, tau, learned):
+def lif_backward(ds, fire, k, tau, learned, *u):
     """Eqs. 9, 10: dL/dS [T, N] -> dL/dI [T, N], dL/dtau and, if learned, dL/dfire [T]. theta and k
     count as constants; through the reset 1 - S there is a gradient. S is compared anew."""
     T = len(u)
@@ -209,7 +222,7 @@ def lif_backward(ds, u, fire, k, tau, learned):
             dfire.append(-du.sum())  # dS/dfire = -dS/dU
         if t < T - 1:
             du = torch.addcmul(du, leaked, kept)  # Eq. 9, second: dU(t+1)/dU(t) = tau (1 - S(t))
-        dcurrent.append(du.to(u.dtype))  # dU(t)/dI(t) = 1; Eq. 11 goes on from it
+        dcurrent.append(du.to(ds.dtype))  # dU(t)/dI(t) = 1; Eq. 11 goes on from it
     return torch.stack(dcurrent[::-1]), dtau, torch.stack(dfire[::-1]) if learned else None
 
 
@@ -222,15 +235,16 @@ class Sequence(torch.autograd.Function):
 
     @staticmethod
     def setup_context(ctx, inputs, output):
-        _, u, theta, fire, k = output
-        ctx.save_for_backward(u, fire, k, inputs[1])
-        ctx.mark_non_differentiable(u, theta, fire, k)
+        _, theta, fire, k, *u = output
+        ctx.save_for_backward(fire, k, inputs[1], *u)
+        ctx.mark_non_differentiable(theta, fire, k, *u)
         ctx.set_materialize_grads(False)
 
     @staticmethod
     @torch.autograd.function.once_differentiable
     def backward(ctx, ds, *_):
-        return *run(lif_backward, ds, *ctx.saved_tensors, ctx.needs_input_grad[2]), None
+        fire, k, tau, *u = ctx.saved_tensors
+        return *run(lif_backward, ds, fire, k, tau, ctx.needs_input_grad[2], *u), None
 
 
 class LIF(nn.Module):
@@ -333,14 +347,14 @@ class LIF(nn.Module):
         rule = Rule(self.threshold, self.width, self.v_th, self.kappa, self.f_c, synced)
         flat, unflatten = flatten(current)  # [T, N]
         tau = torch.sigmoid(self.w.to(torch.promote_types(flat.dtype, torch.float32)))
-        s, u, theta, fire, k = Sequence.apply(flat, tau, self.thresholds(tau), rule)
+        s, theta, fire, k, *u = Sequence.apply(flat, tau, self.thresholds(tau), rule)
         if self.adaptive and self.training and self.momentum is not None and not in_backward():
             m, old, finite = self.momentum, self.running_threshold, theta.isfinite()
             average = m * theta + (1 - m) * old  # Eq. 6
             old.copy_(torch.where(finite, average, old))
             self.updates += finite.all()
         if self.watch is not None:
-            self.watch(current.shape[1], u, s, theta, fire, k, FLOOR * self.v_th)
+            self.watch(current.shape[1], torch.stack(u), s, theta, fire, k, FLOOR * self.v_th)
         return unflatten(s)  # [T, B, ...]
 
     def _load_from_state_dict(self, *args):

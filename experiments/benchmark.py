@@ -438,8 +438,8 @@ def growth(T=(1, 2, 4, 8, 16), batch=(16, 32, 64, 128, 256), rounds=5):
 
 
 def syncs():
-    """How often a training step waits for the device: reads of a value by the host, traced on any
-    device."""
+    """How often a step of the Trainer waits for the device: reads of a value by the host, traced on
+    any device."""
     from torch.utils._python_dispatch import TorchDispatchMode
 
     class Trace(TorchDispatchMode):
@@ -451,11 +451,12 @@ def syncs():
             self.reads += name in reading
             return function(*args, **(kwargs or {}))
 
-    step = step_of(channels_last_net(resnet19(channels=4)), *pictures(4))
-    step()
+    trainer = dsatgo.Trainer(channels_last_net(resnet19(channels=4)), epochs=1)
+    batch = pictures(4)
+    trainer.step(*batch)
     with Trace() as trace:
         torch.ones(1).item()  # the trace must see one, or it sees nothing
-        step()
+        trainer.step(*batch)
     return {"host reads in a step": trace.reads - 1}
 
 
