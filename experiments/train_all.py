@@ -50,7 +50,7 @@ STILL = (
     "--batch-size 50 --compile --channels 8"
 )
 EVENTS = "train_dvs.py --dataset folder --channels 8 --batch-size 20 --compile"
-SMALL = ("simulated", "nmnist", "long", "decay", "twenty")  # asked of small data, short schedules
+SMALL = ("simulated", "nmnist", "long", "decay", "twenty", "recipe")  # asked of small data
 
 
 def arm(name):
@@ -72,7 +72,7 @@ def commands(full=False):
             return f"train_dvs.py --data {{data}}/cifar10-dvs {flags}"
         return f"{EVENTS} --data {data} --epochs {epochs} {flags}"
 
-    runs = figures(still, events) | conditions(still, events)
+    runs = figures(still, events) | conditions(still, events) | recipe(still)
     for seed in MORE[3:]:  # three seeds leave intervals of ten points
         for name in PAIR:
             runs[f"pictures-{name}-{seed}"] = still(f"{arm(name)} --seed {seed}")
@@ -139,6 +139,21 @@ def conditions(still, events):
     for f_c in (0.6, 0.8, 1.0):  # 16 features before the classes
         runs[f"narrow-f_c-{f_c}"] = still(f"{narrow} --f-c {f_c}")
     runs["narrow-vanilla"] = still(f"{arm('vanilla')} {narrow}")
+    return runs
+
+
+def recipe(still):
+    """The recipe's own length: 400 epochs of 100 steps, on pictures of half the side."""
+    runs = {}
+    arms = dict(vanilla=arm("vanilla"), kappa=f"{arm('vanilla')} --kappa 2", both=arm("both"))
+    arms["std"] = "--width std"
+    small = "--image-size 16 --limit-test 5000"
+    for seed in range(6):
+        for name, flags in arms.items():
+            if name != "std" or seed < 3:
+                runs[f"recipe-{name}-{seed}"] = still(f"{flags} --seed {seed} {small}", epochs=400)
+    for name in PAIR:
+        runs[f"recipe-wide-{name}"] = still(f"{arms[name]} {small} --channels 16", epochs=400)
     return runs
 
 
