@@ -84,18 +84,16 @@ def flatten(x):
 
 def compile_neurons(enabled=True):
     """Run every LIF of this process through torch.compile, or no longer. -> whether it was so
-    before. One graph for each T, arm and dtype and, where there is a GPU, size. Sums are rounded in
-    another order than in eager mode, so a few spikes in a million differ. Without a compiler: one
-    warning, then eager mode."""
+    before. One graph for each T, arm, dtype and, with a GPU, size. Sums are rounded in another
+    order than in eager mode, so a few spikes in a million differ. Without a compiler: one warning,
+    then eager mode."""
     before = bool(compiled)
     compiled.clear()
-    if enabled:
-        known = torch._inductor.config
-        options = {name: value for name, value in PLAN.items() if hasattr(known, name)}
-        one_size = torch.cuda.is_available()
-        more = dict(dynamic=False if one_size else None, recompile_limit=64, options=options)
-        for function in (lif_forward, lif_backward):
-            compiled[function] = torch.compile(function, fullgraph=True, **more), one_size
+    one_size = torch.cuda.is_available()
+    options = {name: value for name, value in PLAN.items() if hasattr(torch._inductor.config, name)}
+    more = dict(dynamic=False if one_size else None, recompile_limit=64, options=options)
+    for function in (lif_forward, lif_backward) if enabled else ():
+        compiled[function] = torch.compile(function, fullgraph=True, **more), one_size
     return before
 
 
@@ -660,9 +658,7 @@ def calibrate(net, batches):
     of inputs or of (input, label), taken on a copy in training mode, so that an error changes
     nothing. ValueError for no batch, or a statistic that is not finite."""
     twin = copy.deepcopy(net).train()
-    lifs = [
-        m for m in twin.modules() if isinstance(m, LIF) and m.adaptive and m.momentum is not None
-    ]
+    lifs = [m for m in twin.modules() if isinstance(m, LIF) and m.adaptive and m.momentum]
     for buffer in [buffer for lif in lifs for buffer in (lif.running_threshold, lif.updates)]:
         buffer.zero_()
     for norm in twin.modules():
@@ -702,7 +698,8 @@ class Trainer:
         self.world = 1
         if torch.distributed.is_initialized():
             self.world = torch.distributed.get_world_size()
-            self.model = nn.parallel.DistributedDataParallel(net, broadcast_buffers=False)
+            self.model = nn.parallel.DistributedDataParallel(net)
+            self.model.broadcast_buffers = False  # in `together` alone
         self.device = next(net.parameters()).device
         self.epochs = epochs
         self.lr = lr

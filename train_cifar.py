@@ -12,6 +12,7 @@ Sections 1 to 4 are the run that train_dvs.py shares: settings, command line, fo
 
 import argparse
 import atexit
+import collections
 import concurrent.futures
 import contextlib
 import dataclasses
@@ -374,23 +375,30 @@ def build(config, classes, shape):
 
 
 def start(config):
-    """Joins the other processes, under torchrun. -> rank, world, device"""
-    rank, world = 0, 1
-    cuda = torch.cuda.is_available()
-    if "RANK" in os.environ and not torch.distributed.is_initialized():
-        backend = "nccl" if cuda and config.device != "cpu" else "gloo"
-        torch.distributed.init_process_group(backend)
-        atexit.register(leave)
-    if torch.distributed.is_initialized():
-        rank, world = torch.distributed.get_rank(), torch.distributed.get_world_size()
+    """Joins the other processes, under torchrun; each takes its own GPU first. -> rank, world,
+    device"""
     name = config.device
     if name == "auto":
-        name = "cuda" if cuda else "cpu"
+        name = "cuda" if torch.cuda.is_available() else "cpu"
+    local = os.environ.get("LOCAL_RANK", "0")
+    if "RANK" in os.environ and name != "cpu":
+        if name != "cuda":
+            raise ValueError(f"--device {name}: under torchrun each process takes its own, or cpu")
+        name = f"cuda:{local}"
     try:
-        place = f"cuda:{os.environ['LOCAL_RANK']}" if name == "cuda" and world > 1 else name
-        return rank, world, torch.zeros(0, device=place).device
+        device = torch.zeros(0, device=name).device
+        if device.type == "cuda":
+            torch.cuda.set_device(device)
+            torch.backends.cudnn.benchmark = True
     except (RuntimeError, AssertionError) as error:
         raise ValueError(f"--device {name}: {str(error).splitlines()[0]}") from error
+    if "RANK" in os.environ and not torch.distributed.is_initialized():
+        # the CPU's messages go by gloo, and so wait for no GPU
+        torch.distributed.init_process_group("cpu:gloo,cuda:nccl" if "cuda" in name else "gloo")
+        atexit.register(leave)
+    if torch.distributed.is_initialized():
+        return torch.distributed.get_rank(), torch.distributed.get_world_size(), device
+    return 0, 1, device
 
 
 def leave():
@@ -424,31 +432,75 @@ def compiled(config, device):
         compile_neurons(before)
 
 
+STOPS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+
+
 @contextlib.contextmanager
-def signals():
-    """A list that SIGINT and SIGTERM are put into, instead of ending the process."""
-    caught = []
+def signals(caught):
+    """The first of STOPS is put into `caught` and ends the run at its next step, the second ends
+    the process at once. One that is ignored, as by nohup, still is; so are all but in the main
+    thread."""
+
+    def note(number, frame):
+        if caught:
+            signal.signal(number, signal.SIG_DFL)
+            signal.raise_signal(number)
+        caught.append(number)
+        os.write(2, b"\nwaiting for this step to end, to save; once more: ends at once\n")
+
     with contextlib.ExitStack() as stack:
-        if threading.current_thread() is threading.main_thread():
-            for number in (signal.SIGINT, signal.SIGTERM):
-                before = signal.signal(number, lambda number, _: caught.append(number))
-                stack.callback(signal.signal, number, before)
-        yield caught
+        for number in STOPS if threading.current_thread() is threading.main_thread() else ():
+            if signal.getsignal(number) is not signal.SIG_IGN:
+                stack.callback(signal.signal, number, signal.signal(number, note))
+        yield
 
 
-def batches(config, data, parts, epoch, device):
-    """data[indices, epoch, seed] of each part of the indices, prepared by workers."""
-    workers = config.workers
-    if workers is None:
-        workers = min(8, os.cpu_count()) if device.type == "cuda" else 0
-    return torch.utils.data.DataLoader(
-        data,
-        sampler=[(part, epoch, config.seed) for part in parts if len(part)],
-        batch_size=None,
-        num_workers=workers,
-        pin_memory=device.type == "cuda",
-        generator=torch.Generator(),
-    )
+def deaf(*_):
+    """Workers leave signals to the process that started them. -> those heard before"""
+    return signal.pthread_sigmask(signal.SIG_BLOCK, STOPS)
+
+
+class Feed:
+    """Batches of the training and the test set, prepared by workers that live through the run."""
+
+    def __init__(self, config, sets, device):
+        self.sets = sets
+        self.seed = config.seed
+        self.keys = []
+        workers = config.workers
+        if workers is None:
+            workers = min(8, os.cpu_count()) if device.type == "cuda" else 0
+        self.loader = torch.utils.data.DataLoader(
+            self,
+            sampler=self.keys,
+            batch_size=None,
+            num_workers=workers,
+            persistent_workers=workers > 0,
+            pin_memory=device.type == "cuda",
+            generator=torch.Generator(),
+            worker_init_fn=deaf,
+        )
+
+    def __getitem__(self, key):
+        train, part, epoch = key
+        return self.sets[train][part, epoch, self.seed]
+
+    def batches(self, parts, epoch=None):
+        """data[indices, epoch, seed] of each part of the indices: of the test set, or of the
+        training set in an epoch."""
+        self.keys[:] = [(epoch is not None, part, epoch) for part in parts if len(part)]
+        heard = deaf()  # and so are workers, from their first moment
+        try:
+            found = iter(self.loader)
+        finally:
+            signal.pthread_sigmask(signal.SIG_SETMASK, heard)
+        try:
+            yield from found
+        except RuntimeError as error:
+            if "DataLoader worker" not in str(error):
+                raise
+            text = f"{error}: out of memory? give fewer --workers"
+            raise ValueError(text.replace("\n", " ")) from error
 
 
 def order_of(config, n, epoch, batch, rank, world):
@@ -459,36 +511,23 @@ def order_of(config, n, epoch, batch, rank, world):
     return [part[rank::world] for part in order.split(batch) if len(part) == batch]
 
 
-def evaluate(config, trainer, data, rank=0, world=1):
-    """Every sample of `data` once, over all processes, in one fixed random order: folders are
-    sorted, and a batch of one class has thresholds of its own. -> what Trainer.evaluate returns,
-    and layers, what `probe` saw in this process's first ten batches"""
-    order = torch.randperm(len(data), generator=torch.Generator().manual_seed(0))
-    parts = order[rank::world].split(config.batch_size)
-    with contextlib.ExitStack() as watching:
-        layers = watching.enter_context(probe(trainer.net))
-
-        def watched():
-            for i, batch in enumerate(batches(config, data, parts, None, trainer.device)):
-                if i == 10:
-                    watching.close()
-                yield batch
-
-        return trainer.evaluate(watched()) | dict(layers=layers)
-
-
 class Run:
-    """A training run: its settings, trainer and folder, and the best epoch so far."""
+    """A training run: its settings, trainer, data and folder, and the best epoch so far."""
 
-    def __init__(self, config, trainer, facts, rank, world):
+    def __init__(self, config, trainer, feed, facts, rank, world):
         self.config = config
         self.trainer = trainer
+        self.feed = feed
         self.facts = facts
         self.rank = rank
         self.world = world
         name = f"{config.dataset}-{config.arch}-{config.threshold}-{config.width}-{config.seed}"
         self.out = pathlib.Path(config.out or f"runs/{name}")
         self.best = dict(accuracy=-1.0, epoch=0)
+        self.end = min(config.epochs, config.stop_after or config.epochs)
+        self.caught = []
+        self.flags = collections.deque()
+        self.saved = time.monotonic()
 
     def say(self, text, **more):
         if self.rank == 0:
@@ -515,24 +554,42 @@ class Run:
             raise ValueError(f"{path}: does not fit its settings: {error}") from error
         self.best = checkpoint["best"]
 
-    def save(self, improved=False):
-        """last.pt and, before it speaks of it, best.pt. All processes call it, the first writes."""
-        state = self.trainer.state_dict()
-        state |= dict(best=self.best, facts=self.facts, config=dataclasses.asdict(self.config))
-        if self.rank == 0:
-            if improved:
-                names = ("model", "epoch", "best", "config", "facts")
-                save(self.out / "best.pt", {name: state[name] for name in names})
-            save(self.out / "last.pt", state)
+    def state(self):
+        """What last.pt holds. All processes call it."""
+        about = dict(best=self.best, facts=self.facts, config=dataclasses.asdict(self.config))
+        return self.trainer.state_dict() | about
 
-    def stop_of(self, caught):
-        """The signal to stop by, or 0. All processes stop at the same step, or none does."""
-        stop = max(caught, default=0)
-        if self.world > 1:
-            flag = torch.tensor(stop, device=self.trainer.device)
-            torch.distributed.all_reduce(flag, torch.distributed.ReduceOp.MAX)
-            stop = int(flag)
-        return stop
+    def save(self, state, improved=False, due=True):
+        """best.pt and, after that, the last.pt that speaks of it: if due, or a minute after the
+        one before."""
+        if self.rank == 0 and improved:
+            names = ("model", "epoch", "best", "config", "facts")
+            save(self.out / "best.pt", {name: state[name] for name in names})
+        if self.rank == 0 and (due or time.monotonic() - self.saved > 60):
+            save(self.out / "last.pt", state)
+            self.saved = time.monotonic()
+
+    def stop(self, number, state):
+        """Saves and ends the process, for a signal."""
+        self.save(state)
+        self.say(f"\nstopped in epoch {state['epoch'] + 1}, step {state['steps']}", end="")
+        goes_on = shlex.join(["python", sys.argv[0], "--resume", str(self.out)])
+        self.say("" if self.config.demo else f"; to go on: {goes_on}")
+        sys.exit(128 + number)
+
+    def stop_of(self):
+        """The signal to stop by, or 0. All processes stop at the same step: they tell each other in
+        every step, and look a few steps later, so that none waits for another."""
+        if self.world == 1:
+            return max(self.caught, default=0)
+        flag = torch.tensor(max(self.caught, default=0))
+        work = torch.distributed.all_reduce(flag, torch.distributed.ReduceOp.MAX, async_op=True)
+        self.flags.append((work, flag))
+        if len(self.flags) <= 4:
+            return 0
+        work, flag = self.flags.popleft()
+        work.wait()
+        return int(flag)
 
     def fault(self, x, y):
         """The ValueError that says where the run became infinite."""
@@ -549,32 +606,29 @@ class Run:
             f"last good checkpoint: {last[0]}"
         )
 
-    def train_epoch(self, train, parts, caught):
+    def train_epoch(self, parts):
         """The steps that are left of an epoch. -> seconds, and samples seen in them"""
         config, trainer = self.config, self.trainer
         skipped = trainer.steps
         begin = shown = time.perf_counter()
-        for x, y in batches(config, train, parts[skipped:], trainer.epoch, trainer.device):
+        for x, y in self.feed.batches(parts[skipped:], trainer.epoch):
             trainer.step(x, y)
-            stop = self.stop_of(caught)
+            stop = self.stop_of()
             due = stop or config.save_every and trainer.steps % config.save_every == 0
             # on a GPU looking waits for the device, so not after every step
             look = trainer.device.type == "cpu" or trainer.steps % 50 == 0
             if (due or look or trainer.steps == len(parts)) and not trainer.healthy():
                 raise self.fault(x, y)
-            if due:
-                self.save()
             if stop:
-                self.say(f"\nstopped in epoch {trainer.epoch + 1}, step {trainer.steps}", end="")
-                goes_on = shlex.join(["python", sys.argv[0], "--resume", str(self.out)])
-                self.say("" if config.demo else f"; to go on: {goes_on}")
-                sys.exit(128 + stop)
+                self.stop(stop, self.state())
+            if due:
+                self.save(self.state())
             now = time.perf_counter()
             if self.rank == 0 and sys.stdout.isatty() and now - shown > 0.5:
                 shown = now
                 self.progress(parts, (trainer.steps - skipped) / (now - begin))
         seconds = time.perf_counter() - begin
-        return seconds, (len(parts) - skipped) * min(config.batch_size, len(train))
+        return seconds, (len(parts) - skipped) * min(config.batch_size, len(self.feed.sets[1]))
 
     def progress(self, parts, speed):
         """One line on the screen, over the one before. `speed`: steps a second"""
@@ -590,12 +644,36 @@ class Run:
             end="",
         )
 
-    def end_epoch(self, test, seconds, samples):
+    def evaluate(self, state=None):
+        """Every test sample once, over all processes, in one fixed random order: folders are
+        sorted, and a batch of one class has thresholds of its own. -> what Trainer.evaluate
+        returns, and layers, what `probe` saw in this process's first ten batches. `state`: what to
+        save when a signal comes."""
+        n = len(self.feed.sets[0])
+        order = torch.randperm(n, generator=torch.Generator().manual_seed(0))
+        parts = order[self.rank :: self.world].split(self.config.batch_size)
+        most = math.ceil(math.ceil(n / self.world) / self.config.batch_size)
+        with contextlib.ExitStack() as watching:
+            layers = watching.enter_context(probe(self.trainer.net))
+
+            def watched():
+                found = self.feed.batches(parts)
+                for i in range(most):  # as many in each process, for they talk
+                    if i == 10:
+                        watching.close()
+                    yield from itertools.islice(found, 1)
+                    if stop := state and self.stop_of():
+                        self.stop(stop, state)
+
+            return self.trainer.evaluate(watched()) | dict(layers=layers)
+
+    def end_epoch(self, seconds, samples):
         """Tests, logs and saves. -> what `evaluate` returned"""
         config, trainer = self.config, self.trainer
         lr = trainer.rate()
+        before = self.state()
         seen = trainer.end_epoch()
-        result = evaluate(config, trainer, test, self.rank, self.world)
+        result = self.evaluate(before)
         if not math.isfinite(seen["loss"] + result["loss"]):
             raise ValueError(
                 f"loss is not finite after epoch {trainer.epoch}, lr {lr:.3g}; "
@@ -618,7 +696,7 @@ class Run:
             write_rows(self.out / "log.csv", trainer.epoch, [row])
             if rows := layer_rows(trainer.net, trainer.epoch, result["layers"]):
                 write_rows(self.out / "layers.csv", trainer.epoch, rows)
-        self.save(improved)
+        self.save(self.state(), improved, trainer.epoch == self.end)
         line = (
             f"epoch {trainer.epoch}/{config.epochs}  loss {row['loss']:.4f}  "
             f"train {row['train_accuracy']:.2%}  test {row['test_accuracy']:.2%}  lr {lr:.3g}  "
@@ -669,13 +747,12 @@ def fit(config, train, test, loss=None, checkpoint=None):
 
     trainer = Trainer(net, config.epochs, config.lr, config.weight_decay, loss, config.amp)
     facts = test.facts if config.eval else test.facts | dict(samples=len(train))
-    run = Run(config, trainer, facts, rank, world)
-    if checkpoint:
-        run.restore(checkpoint)
+    run = Run(config, trainer, Feed(config, (test, train), device), facts, rank, world)
     with contextlib.ExitStack() as stack:
         stack.enter_context(compiled(config, device))
         if config.eval:
-            result = evaluate(config, trainer, test, rank, world)
+            run.restore(checkpoint)
+            result = run.evaluate()
             run.say(
                 f"test accuracy {result['accuracy']:.2%}, loss {result['loss']:.4f}, "
                 f"{len(test)} samples, epoch {checkpoint['epoch']}"
@@ -688,13 +765,14 @@ def fit(config, train, test, loss=None, checkpoint=None):
             stack.enter_context(locked(run.out, config.resume))
             with replacing(run.out / "config.json") as file:
                 file.write(describe(config, facts, device))
-        caught = stack.enter_context(signals())
+        if checkpoint:
+            run.restore(checkpoint)
+        stack.enter_context(signals(run.caught))
         result = None
-        for epoch in range(trainer.epoch, min(config.epochs, config.stop_after or config.epochs)):
+        for epoch in range(trainer.epoch, run.end):
             parts = order_of(config, len(train), epoch, batch, rank, world)
-            seconds, samples = run.train_epoch(train, parts, caught)
-            result = run.end_epoch(test, seconds, samples)
-        result = result or evaluate(config, trainer, test, rank, world)
+            result = run.end_epoch(*run.train_epoch(parts))
+        result = result or run.evaluate()
     run.say(
         f"test accuracy {result['accuracy']:.2%} after epoch {trainer.epoch} (best over epochs, "
         f"chosen on the test set: {run.best['accuracy']:.2%}, epoch {run.best['epoch']}); "
