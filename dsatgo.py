@@ -40,12 +40,8 @@ THRESHOLDS = ("true", "estimated", "fixed", "learned")
 WIDTHS = ("threshold", "std", "fixed")
 FLOOR = 1e-3  # the smallest theta, in units of v_th, and the smallest width, in units of kappa
 Rule = namedtuple("Rule", "threshold width v_th kappa f_c synced")  # a layer's settings, see LIF
-PLAN = dict(  # for torch.compile; all but the first for speed: what a PyTorch lacks is left out
-    emulate_precision_casts=True,  # potentials are rounded, so that both passes see the same
-    max_complex_pointwise_cat_inputs=0,  # every timestep is written where it belongs
-    realize_opcount_threshold=10,  # theta is computed once, not again for every neuron
-    realize_opusers_threshold=3,
-)
+# for torch.compile: both passes see rounded potentials; each timestep is written where it belongs
+PLAN = {"emulate_precision_casts": True, "max_complex_pointwise_cat_inputs": 0}
 compiled = {}  # eager function -> compiled function, and whether it is for one size alone
 
 
@@ -83,10 +79,9 @@ def flatten(x):
 
 
 def compile_neurons(enabled=True):
-    """Run every LIF of this process through torch.compile, or no longer. -> whether it was so
-    before. One graph for each T, arm, dtype and, with a GPU, size. Sums are rounded in another
-    order than in eager mode, so a few spikes in a million differ. Without a compiler: one warning,
-    then eager mode."""
+    """Run every LIF of this process through torch.compile, or no longer. -> whether it was so. One
+    graph for each T, arm, dtype and, with a GPU, size; sums in another order, so a few spikes in a
+    million differ from eager mode's. Without a compiler: one warning, then eager mode."""
     before = bool(compiled)
     compiled.clear()
     one_size = torch.cuda.is_available()
@@ -258,14 +253,14 @@ class LIF(nn.Module):
     width       "threshold" (Eq. 7), "fixed" (kappa), "std" (released code: std in theta's place)
 
     The paper's arms as (threshold, width): vanilla ("fixed", "fixed"); AT ("true", "fixed"); TGO
-    ("fixed", "threshold"), which fires at v_th while the width follows the threshold that Eq. 5
-    would have set; AT+TGO, the default. All but T and learn_tau are attributes that act when set,
-    "learned" if given here, tau by reset_parameters(). Training fires at the batch's threshold (of
-    all processes' batches if `synced` is set), evaluation at the buffer running_threshold [T] that
-    starts at v_th and has averaged `updates` batches. theta is floored at v_th/1000: a silent layer
-    stays silent. Equal u > 0 are a tie at f_c = 1, which rounding decides. Spikes are NaN where
-    theta or u is not finite. The output may be changed in place. ValueError: an argument out of
-    range; a current of the wrong T, empty or not floating."""
+    ("fixed", "threshold"), fires at v_th, its width follows Eq. 5's threshold; AT+TGO, the default.
+    All but T and learn_tau are attributes that act when set, "learned" if given here, tau by
+    reset_parameters(). Training fires at the batch's threshold (of all processes' if `synced` is
+    set), evaluation at the buffer running_threshold [T], from v_th, which has averaged `updates`
+    batches. theta is floored at v_th/1000: a silent layer stays silent. Equal u > 0 are a tie at
+    f_c = 1, which rounding decides. Spikes are NaN where theta or u is not finite. The output may
+    be changed in place. ValueError: an argument out of range; a current of the wrong T, empty or
+    not floating."""
 
     synced = False
     watch = None  # what `probe` has called with what the layer did
@@ -299,8 +294,7 @@ class LIF(nn.Module):
         self.threshold = threshold
         self.width = width
         for name, learned in dict(w=learn_tau, a=threshold == "learned").items():
-            register = self.register_parameter if learned else self.register_buffer
-            register(name, nn.Parameter(torch.zeros(1)) if learned else torch.zeros(1))
+            setattr(self, name, (nn.Parameter if learned else nn.Buffer)(torch.zeros(1)))
         self.register_buffer("running_threshold", wide(torch.zeros(T)))
         self.register_buffer("updates", wide(torch.zeros(1)))
         self.reset_parameters()
@@ -339,7 +333,7 @@ class LIF(nn.Module):
     def forward(self, current):
         fits = current.dim() >= 2 and current.shape[0] == self.T and current.numel() > 0
         if not fits or not current.is_floating_point():
-            takes = f"LIF(T={self.T}) takes floating-point currents [T={self.T}, B, ...], not empty"
+            takes = f"LIF takes floating-point currents [T={self.T}, B, ...], not empty"
             raise ValueError(f"{takes}, got {current.dtype} of shape {tuple(current.shape)}")
         synced = self.synced and self.training
         rule = Rule(self.threshold, self.width, self.v_th, self.kappa, self.f_c, synced)
@@ -367,7 +361,7 @@ class LIF(nn.Module):
         return self
 
     def extra_repr(self):
-        names = ("T", "threshold", "width", "tau", "v_th", "kappa", "f_c", "momentum")
+        names = "T threshold width tau v_th kappa f_c momentum".split()
         return ", ".join(f"{name}={getattr(self, name)!r}" for name in names)
 
 
@@ -429,9 +423,8 @@ class SEW(nn.Module):
         super().__init__()
         self.conv1 = conv_layer(cin, cout, new(), stride=stride)
         self.conv2 = conv_layer(cout, cout, new())
-        self.skip = nn.Identity()
-        if stride != 1 or cin != cout:
-            self.skip = conv_layer(cin, cout, new(), kernel=1, stride=stride)
+        same = stride == 1 and cin == cout
+        self.skip = nn.Identity() if same else conv_layer(cin, cout, new(), 1, stride)
 
     def forward(self, x):
         return self.conv2(self.conv1(x)) + self.skip(x)
@@ -487,9 +480,9 @@ def resnet(num_classes, T, in_channels, channels, neuron, stem="cifar", fc=None)
 
 
 def resnet19(num_classes=10, T=2, in_channels=3, channels=128, neuron=LIF):
-    """ResNet-19 of Table 4 with SEW blocks: [B, C, H, W], the same picture at every timestep, or
-    [T, B, C, H, W] -> logits [T, B, num_classes]; `readout` averages them. `channels`: the first
-    stage's width. `neuron(T)` is called once per layer. ValueError for sizes below 1."""
+    """ResNet-19 of Table 4, SEW blocks: [B, C, H, W], the picture at every timestep, or [T, B, C,
+    H, W] -> logits [T, B, num_classes] for `readout`. `channels`: the first stage's width.
+    `neuron(T)` is called once per layer. ValueError for sizes below 1."""
     return resnet(num_classes, T, in_channels, channels, neuron, fc=256)
 
 
@@ -535,10 +528,9 @@ def for_inference(net):
     net = copy.deepcopy(net).eval()
     layers = [module for module in net.modules() if isinstance(module, Layer)]
     require(layers, "net", type(net).__name__, "a network with layers of this file")
+    fuse = {nn.Conv2d: fusion.fuse_conv_bn_eval, nn.Linear: fusion.fuse_linear_bn_eval}
     for current in [m.current for m in layers if not isinstance(m.current[1], nn.Identity)]:
-        is_conv = isinstance(current[0], nn.Conv2d)
-        fuse = fusion.fuse_conv_bn_eval if is_conv else fusion.fuse_linear_bn_eval
-        current[0] = fuse(current[0], current[1])
+        current[0] = fuse[type(current[0])](current[0], current[1])
         current[1] = nn.Identity()
     return net
 
@@ -561,9 +553,9 @@ def tet_loss(logits, labels, phi=1.0, lam=1e-3, label_smoothing=0.0):
 @contextlib.contextmanager
 def probe(net):
     """Watch every LIF: `with probe(net) as figures: net(x)`. figures["stem.neuron"] has, each [T],
-    firing_rate (of the LIF's own output), gradient_available (share of neurons in the surrogate's
-    window, Fig. 11), threshold and width as used, u_mean, u_std (population) and floored (whether
-    theta's floor acted). Forward passes are averaged by batch size."""
+    firing_rate (of the LIF's own output), gradient_available (share in the window, Fig. 11),
+    threshold and width as used, u_mean, u_std (population), floored (whether theta's floor acted).
+    Forward passes are averaged by batch size."""
     figures = {}
     with contextlib.ExitStack() as stack:
         for name, lif in net.named_modules():
@@ -588,16 +580,15 @@ def observe(figures, seen, batch, u, s, theta, fire, k, floor):
     )
     seen["samples"] += batch
     for name, value in new.items():
-        old = figures.get(name, value)
-        figures[name] = old + (value - old) * (batch / seen["samples"])
+        figures[name] = torch.lerp(figures.get(name, value), value, batch / seen["samples"])
 
 
 @torch.no_grad()
 def energy(net, x, batch=None):
-    """Operations and energy of inference per sample of the network's input `x`, on a copy of `net`
-    in evaluation mode. `batch`: how many samples x holds, for networks not of this file.
-    Convolutions and Linear layers count; batch norm folds into them, pools are left out, as in the
-    paper. ValueError: another layer with weights, by name; an input that does not fit. -> dict:
+    """Operations and energy of inference per sample of the input `x`, of a copy in evaluation mode.
+    `batch`: how many samples x holds, for networks not of this file. Convolutions and Linear layers
+    count, batch norm and pools do not, as in the paper. ValueError: another layer with weights, by
+    name; an input that does not fit. -> dict:
 
     mac, ac_paper, mj_paper    appendix C: a layer's firing rate x T x its operations are
         accumulates (AC); the first and the last, which no neuron follows, multiply-accumulates
@@ -605,7 +596,7 @@ def energy(net, x, batch=None):
         spikes they add up (a SEW sum of 3 is three); all else and the first layer are MACs
     mac_ann, mj_ann    the iso-architecture ANN: each operation once, all MACs"""
     if batch is None and isinstance(getattr(net, "input", None), Input):
-        batch = len(x) if x.dim() == 4 else x.shape[1]
+        batch = x.shape[-4]
     require(batch is not None, "batch", batch, "how many samples x holds")
     T = max([module.T for module in net.modules() if isinstance(module, LIF)], default=1)
     layers = []
@@ -618,8 +609,7 @@ def energy(net, x, batch=None):
         spikes = len(layers) > 0 and bool(((x >= 0) & (x == x.round())).all())
         ops = output.numel() * module.weight[0].numel() / batch  # at all timesteps
         arriving = x.double().mean().item() if spikes else None
-        once = ops / (T if in_time else 1)
-        layers.append(dict(ops=ops, once=once, arriving=arriving, rate=None))
+        layers.append(dict(ops=ops, once=ops / T**in_time, arriving=arriving, rate=None))
 
     def neuron_ran(module, inputs, s):
         if len(layers) > 1:
@@ -654,9 +644,9 @@ def millijoule(mac, ac):
 
 @torch.no_grad()
 def calibrate(net, batches):
-    """Running thresholds (Eq. 6) and batch-norm statistics anew, each the plain mean over `batches`
-    of inputs or of (input, label), taken on a copy in training mode, so that an error changes
-    nothing. ValueError for no batch, or a statistic that is not finite."""
+    """Running thresholds (Eq. 6) and batch-norm statistics anew, the plain mean over `batches` of
+    inputs or (input, label), in training mode on a copy: an error changes nothing. ValueError: no
+    batch, or a statistic that is not finite."""
     twin = copy.deepcopy(net).train()
     lifs = [m for m in twin.modules() if isinstance(m, LIF) and m.adaptive and m.momentum]
     for buffer in [buffer for lif in lifs for buffer in (lif.running_threshold, lif.updates)]:
@@ -672,9 +662,9 @@ def calibrate(net, batches):
         x = batch[0] if isinstance(batch, (tuple, list)) else batch
         twin(x.to(next(net.parameters()).device))
     require(seen > 0, "batches", batches, "at least one batch")
-    finite = all(buffer.isfinite().all() for buffer in twin.buffers())
-    finite = finite and all(lif.updates == seen for lif in lifs)
-    require(finite, "batches", seen, "such that all statistics are finite: NaN or infinity?")
+    finite = [buffer.isfinite().all() for buffer in twin.buffers()]
+    finite += [lif.updates == seen for lif in lifs]
+    require(all(finite), "batches", seen, "such that all statistics are finite: NaN or infinity?")
     net.load_state_dict(twin.state_dict())
 
 
@@ -699,7 +689,7 @@ class Trainer:
         if torch.distributed.is_initialized():
             self.world = torch.distributed.get_world_size()
             self.model = nn.parallel.DistributedDataParallel(net)
-            self.model.broadcast_buffers = False  # in `together` alone
+            self.model.broadcast_buffers = False  # `together` does
         self.device = next(net.parameters()).device
         self.epochs = epochs
         self.lr = lr

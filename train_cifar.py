@@ -499,8 +499,15 @@ class Feed:
         except RuntimeError as error:
             if "DataLoader worker" not in str(error):
                 raise
-            text = f"{error}: out of memory? give fewer --workers"
-            raise ValueError(text.replace("\n", " ")) from error
+            raise ValueError(f"{error} Out of memory? Give fewer --workers") from error
+
+    def close(self):
+        """Ends the workers; one that is still at work is not waited for."""
+        found = self.loader._iterator
+        if found is not None:
+            found._shutdown_workers()
+            for worker in found._workers:
+                worker.kill()
 
 
 def order_of(config, n, epoch, batch, rank, world):
@@ -527,7 +534,7 @@ class Run:
         self.end = min(config.epochs, config.stop_after or config.epochs)
         self.caught = []
         self.flags = collections.deque()
-        self.saved = time.monotonic()
+        self.saved = -math.inf
 
     def say(self, text, **more):
         if self.rank == 0:
@@ -747,8 +754,10 @@ def fit(config, train, test, loss=None, checkpoint=None):
 
     trainer = Trainer(net, config.epochs, config.lr, config.weight_decay, loss, config.amp)
     facts = test.facts if config.eval else test.facts | dict(samples=len(train))
-    run = Run(config, trainer, Feed(config, (test, train), device), facts, rank, world)
+    feed = Feed(config, (test, train), device)
+    run = Run(config, trainer, feed, facts, rank, world)
     with contextlib.ExitStack() as stack:
+        stack.callback(feed.close)
         stack.enter_context(compiled(config, device))
         if config.eval:
             run.restore(checkpoint)

@@ -14,10 +14,11 @@ import torch
 import torch.nn.functional as F
 from conftest import ARMS, ROOT
 from torch import nn
+from torch._subclasses.fake_tensor import FakeTensorMode
 
 import dsatgo
 import reference_numpy as ref
-from dsatgo import LIF, Trainer, calibrate, energy, for_inference, probe, recompute
+from dsatgo import LIF, Rule, Trainer, calibrate, energy, for_inference, probe, recompute, resnet18
 
 
 # ---- LIF as an ordinary module ----
@@ -559,3 +560,32 @@ def test_compile_neurons_tells_how_it_was(monkeypatch):
     assert dsatgo.compile_neurons() is True
     assert dsatgo.compile_neurons(False) is True
     assert dsatgo.compile_neurons(False) is False
+
+
+@pytest.mark.filterwarnings("ignore:.*CUDA is not available")
+@pytest.mark.parametrize("arm", ARMS, ids="-".join)
+def test_a_step_on_a_gpu_makes_every_tensor_there(arm, monkeypatch):
+    """Without a GPU: nothing is computed, but a tensor made on the CPU meets others, and fails."""
+    lif = partial(LIF, threshold=arm[0], width=arm[1])
+    with FakeTensorMode():
+        with torch.device("cuda"):  # all that follows must say itself where it makes a tensor
+            net = resnet18(channels=2, neuron=lif)
+            x = torch.empty(4, 3, 16, 16)
+            y = torch.empty(4, dtype=torch.long)
+            current = torch.empty(2, 100, dtype=torch.bfloat16)
+        trainer = Trainer(net, 1, amp="bf16")
+        # autograd's engine and the fused optimizer ask for a real device
+        monkeypatch.setattr(torch.Tensor, "backward", lambda loss: None)
+        monkeypatch.setattr(trainer.optimizer, "step", lambda: None)
+        with probe(net) as figures:
+            loss = trainer.step(x, y)
+        layer = net.stem.neuron
+        tau = layer.w.sigmoid()
+        rule = Rule(*arm, 1.0, 1.0, 1.0, False)
+        _, *made = dsatgo.lif_forward(current, tau, layer.thresholds(tau), rule)
+        _, fire, k, *u = made
+        made += dsatgo.lif_backward(current, fire, k, tau, arm[0] == "learned", *u)
+    made += [loss, trainer.meters, *net.buffers()]
+    made += [state["momentum_buffer"] for state in trainer.optimizer.state.values()]
+    made += [value for figure in figures.values() for value in figure.values()]
+    assert {x.device.type for x in made if isinstance(x, torch.Tensor)} == {"cuda"}

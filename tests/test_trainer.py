@@ -23,7 +23,17 @@ import numpy as np
 import pytest
 import torch
 import torchvision
-from conftest import FOLDER, assert_same, assert_same_run, cifar_files, finish, grey_pictures, load
+from conftest import (
+    FOLDER,
+    ROOT,
+    TINY,
+    assert_same,
+    assert_same_run,
+    cifar_files,
+    finish,
+    grey_pictures,
+    load,
+)
 from conftest import refused, run, table, torchrun
 from torch import nn
 from torchvision.transforms import functional as TF
@@ -1198,6 +1208,11 @@ def test_two_processes_that_are_told_to_end_by_two_signals_exit_alike(tmp_path):
     assert code == 0 and out.count("left with 143") == 2, out + err
 
 
+def run_of(config, net, test):
+    feed = train_cifar.Feed(config, (test, None), torch.device("cpu"))
+    return train_cifar.Run(config, dsatgo.Trainer(net, 1), feed, {}, 0, 1)
+
+
 def test_evaluation_sees_every_sample_once_in_one_random_order():
     class Sorted:
         """40 pictures, sorted by class as folders are; notes what was asked for."""
@@ -1218,7 +1233,7 @@ def test_evaluation_sees_every_sample_once_in_one_random_order():
     net = dsatgo.resnet18(4, 1, 3, 1, neuron=partial(dsatgo.LIF, threshold="fixed", width="fixed"))
     for seed, one in enumerate(data):
         config = train_cifar.Settings(batch_size=10, seed=seed)
-        train_cifar.evaluate(config, dsatgo.Trainer(net, 1), one)
+        run_of(config, net, one).evaluate()
     first, second = (torch.cat(one.asked) for one in data)
     assert torch.equal(first, second) and torch.equal(first.sort().values, torch.arange(40))
     assert all(len(batch.div(10, rounding_mode="floor").unique()) > 1 for batch in data[0].asked)
@@ -1231,7 +1246,7 @@ def test_layers_are_those_of_the_first_ten_batches():
     inputs = []
     handle = net.register_forward_hook(lambda module, x, logits: inputs.append(x[0]))
     config = train_cifar.Settings(batch_size=2)
-    seen = train_cifar.evaluate(config, dsatgo.Trainer(net, 1), data)["layers"]
+    seen = run_of(config, net, data).evaluate()["layers"]
     handle.remove()
     with torch.no_grad(), dsatgo.probe(net.eval()) as figures:
         for x in inputs[:10]:
@@ -1239,3 +1254,154 @@ def test_layers_are_those_of_the_first_ten_batches():
     assert len(inputs) == 12 and seen.keys() == figures.keys()
     for layer in seen:
         assert_same(dict(seen[layer]), dict(figures[layer]), layer)
+
+
+def test_checkpoints_of_short_epochs_are_written_once_a_minute(tmp_path, monkeypatch):
+    """best.pt at each best epoch; last.pt after the first epoch, a minute later, and at the end."""
+    clock = [0.0]
+    fake = types.SimpleNamespace(monotonic=lambda: clock[0], perf_counter=time.perf_counter)
+    monkeypatch.setattr(train_cifar, "time", fake)
+    written = []
+    before = train_cifar.save
+
+    def note(path, state):
+        clock[0] += 25  # which is how long an epoch takes here
+        written.append((path.name, state["epoch"]))
+        before(path, state)
+
+    monkeypatch.setattr(train_cifar, "save", note)
+    results = iter([0.5, 0.4, 0.3, 0.6, 0.2, 0.1])
+    evaluate = train_cifar.Run.evaluate
+
+    def scripted(*args):
+        clock[0] += 25
+        return evaluate(*args) | dict(accuracy=next(results))
+
+    monkeypatch.setattr(train_cifar.Run, "evaluate", scripted)
+    run("--epochs", 6, "--out", tmp_path)
+    assert [epoch for name, epoch in written if name == "best.pt"] == [1, 4]
+    assert [epoch for name, epoch in written if name == "last.pt"] == [1, 4, 6]
+    assert written.index(("best.pt", 4)) < written.index(("last.pt", 4))
+
+
+def test_a_run_resumed_behind_its_best_network_ends_alike(tmp_path, monkeypatch):
+    """best.pt and the logs may be ahead of last.pt: what was ended by force after them."""
+    run("--out", tmp_path / "whole")
+    run("--out", tmp_path / "cut", "--stop-after", 1)
+    behind = (tmp_path / "cut" / "last.pt").read_bytes()
+    run("--resume", tmp_path / "cut", "--stop-after", 2, base=[])
+    (tmp_path / "cut" / "last.pt").write_bytes(behind)
+    run("--resume", tmp_path / "cut", base=[])
+    assert_same_run(tmp_path / "whole", tmp_path / "cut")
+    best, other = (load(tmp_path / name / "best.pt") for name in ("whole", "cut"))
+    assert best["epoch"] == other["epoch"]
+    assert_same(best["model"], other["model"], "best")
+
+
+@pytest.mark.slow
+def test_workers_live_through_the_run(tmp_path, monkeypatch):
+    """The same processes prepare all epochs and all tests, and none is left afterwards."""
+    before = Pictures.__getitem__
+
+    def signed(self, key):
+        x, y = before(self, key)
+        x[0, 0, 0, 0] = os.getpid()
+        return x, y
+
+    seen = []
+    monkeypatch.setattr(Pictures, "__getitem__", signed)
+    look = dsatgo.Trainer.look
+    monkeypatch.setattr(
+        dsatgo.Trainer, "look", lambda *a: seen.append(int(a[2][0, 0, 0, 0])) or look(*a)
+    )
+    run("--out", tmp_path, "--workers", 2)
+    assert len(set(seen)) == 2 and os.getpid() not in seen and len(seen) == 3 * (4 + 2)
+    for process in set(seen):
+        with pytest.raises(ProcessLookupError):
+            os.kill(process, 0)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("number", train_cifar.STOPS, ids=str)
+def test_a_signal_to_the_whole_group_saves_though_workers_get_it_too(tmp_path, number):
+    out = tmp_path / "run"
+    command = [sys.executable, train_cifar.__file__, *TINY, "--workers", "2", "--epochs", "400"]
+    process = subprocess.Popen(
+        [*map(str, command), "--out", str(out)],
+        stderr=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
+    while not (out / "log.csv").exists():
+        time.sleep(0.05)
+    os.killpg(process.pid, number)
+    printed, errors = process.communicate(timeout=60)
+    assert process.returncode == 128 + number and "to go on" in printed, errors
+    assert "Traceback" not in errors and load(out / "last.pt")["config"]["workers"] == 2
+
+
+@pytest.mark.slow
+def test_the_second_signal_ends_at_once(tmp_path):
+    """Also where the data never answer."""
+    code = "import time, train_cifar; train_cifar.Pictures.__getitem__ = lambda *_: time.sleep(999)"
+    code += f"; train_cifar.main({[*TINY, '--out', str(tmp_path)]!r})"
+    process = subprocess.Popen([sys.executable, "-c", code], cwd=ROOT, stderr=subprocess.PIPE)
+    while not (tmp_path / "config.json").exists():
+        time.sleep(0.05)
+    time.sleep(0.5)
+    for _ in range(2):
+        assert process.poll() is None
+        process.send_signal(signal.SIGINT)
+        time.sleep(0.5)
+    assert process.wait(10) == -signal.SIGINT and b"once more" in process.stderr.read()
+
+
+def test_a_signal_in_the_test_pass_is_heard(tmp_path, monkeypatch):
+    evaluate = dsatgo.Trainer.evaluate
+
+    def interrupted(self, batches):
+        signal.raise_signal(signal.SIGTERM)
+        return evaluate(self, batches)
+
+    run("--out", tmp_path / "whole")
+    with monkeypatch.context() as patch, pytest.raises(SystemExit) as stopped:
+        patch.setattr(dsatgo.Trainer, "evaluate", interrupted)
+        run("--out", tmp_path / "cut")
+    last = load(tmp_path / "cut" / "last.pt")
+    assert stopped.value.code == 143 and (last["epoch"], last["steps"]) == (0, 4)
+    run("--resume", tmp_path / "cut", base=[])
+    assert_same_run(tmp_path / "whole", tmp_path / "cut")
+
+
+@pytest.mark.slow
+def test_a_worker_ended_by_the_system_is_named(tmp_path, capsys, monkeypatch):
+    def killed(self, key):
+        os.kill(os.getpid(), signal.SIGKILL)
+
+    monkeypatch.setattr(Pictures, "__getitem__", killed)
+    message = refused(capsys, "--out", tmp_path, "--workers", 1)
+    assert "worker" in message and "fewer --workers" in message
+
+
+def test_under_torchrun_a_device_is_not_chosen(tmp_path, capsys, monkeypatch):
+    monkeypatch.setenv("RANK", "0")
+    message = refused(capsys, "--out", tmp_path, "--device", "cuda:1")
+    assert "--device cuda:1" in message and "torchrun" in message
+
+
+def test_a_gpu_is_taken_before_anything_else(tmp_path, monkeypatch):
+    """As far as that can be seen without one."""
+    order = []
+    monkeypatch.setenv("RANK", "0")
+    monkeypatch.setenv("LOCAL_RANK", "3")
+    monkeypatch.setattr(
+        torch, "zeros", lambda *_, device: types.SimpleNamespace(device=torch.device(device))
+    )
+    monkeypatch.setattr(torch.cuda, "set_device", lambda device: order.append(str(device)))
+    monkeypatch.setattr(torch.distributed, "init_process_group", order.append)
+    monkeypatch.setattr(train_cifar.atexit, "register", lambda function: order.append(function))
+    monkeypatch.setattr(torch.backends.cudnn, "benchmark", False)
+    _, _, device = train_cifar.start(train_cifar.Settings(device="cuda"))
+    assert order == ["cuda:3", "cpu:gloo,cuda:nccl", train_cifar.leave] and device.index == 3
+    assert torch.backends.cudnn.benchmark
