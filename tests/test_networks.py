@@ -1122,3 +1122,16 @@ def test_imports_nothing_beyond_the_standard_library_and_torch():
     ours = {"torch", *sys.stdlib_module_names}
     assert "torch" in set(imported(tree.body)) and set(imported(tree.body)) <= ours
     assert set(imported(ast.walk(tree))) <= ours | {"torchvision"}, "within a function, lazily"
+
+
+@pytest.mark.parametrize("gpu", [False, True])
+def test_a_gpu_gets_a_graph_for_each_size(gpu, monkeypatch):
+    """With the size left open, the first one seen decides in how many blocks all sums are taken."""
+    seen = []
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: gpu)
+    monkeypatch.setattr(torch, "compile", lambda function, **more: seen.append(more) or function)
+    monkeypatch.setattr(torch._dynamo, "mark_dynamic", lambda *_: seen.append("open"))
+    compile_neurons()
+    LIF(2)(torch.randn(2, 50))
+    assert [more["dynamic"] for more in seen[:2]] == [False if gpu else None] * 2
+    assert seen[2:] == ["open"] * (not gpu) and seen[0]["recompile_limit"] >= 64
