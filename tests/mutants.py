@@ -1296,14 +1296,14 @@ MUTANTS = [
         [
             (
                 "momentum forgotten",
-                "dict(state=state['momentum'])",
-                "dict()",
+                ".copy_(state['momentum'][name])",
+                ".zero_()",
                 "test_modules.py::test_a_trainer_restored_goes_on_as_if_nothing_had_happened[off]",
             ),
             (
                 "scale forgotten",
-                "self.scaler.load_state_dict(state['scale'])",
-                "pass",
+                "self.scaler.state_dict() | scale",
+                "self.scaler.state_dict()",
                 "test_modules.py::test_trainer_restores_the_scale",
             ),
             (

@@ -34,6 +34,7 @@ from conftest import refused, run, table, torchrun
 from hypothesis import HealthCheck, example, given, settings
 from torchvision.transforms.functional import to_pil_image
 
+import faults
 import train_cifar
 import train_dvs
 from train_cifar import Pictures, Settings, draw_shapes, main
@@ -117,7 +118,7 @@ def test_overflow_of_fp16_skips_steps_and_goes_on(tmp_path):
         return value * (1e36 if len(calls) <= 2 else 1)  # 1e36 x 65536 overflows
 
     result, checkpoint = trained(tmp_path, 6, loss, amp="fp16")
-    assert calls[:6] == [True] * 6 and checkpoint["scale"]["scale"] == 2.0**14, (
+    assert calls[:6] == [True] * 6 and checkpoint["scale"][0] == 2.0**14, (
         "two steps were skipped, the scale halved twice"
     )
     assert all(p.isfinite().all() for p in result["net"].parameters())
@@ -130,10 +131,9 @@ def test_a_skipped_first_step_leaves_weights_and_momentum_untouched(tmp_path):
     torch.manual_seed(0)
     fresh = train_cifar.build(Settings(arch="vggsnn", channels=2), 10, (3, 32, 32))
     assert all(torch.equal(p, checkpoint["model"][name]) for name, p in fresh.named_parameters())
-    buffers = [state["momentum_buffer"] for state in checkpoint["momentum"].values()]
-    assert len(buffers) == len(list(fresh.parameters())) and not any(
-        buffer.any() for buffer in buffers
-    )
+    buffers = checkpoint["momentum"]
+    assert buffers.keys() == dict(fresh.named_parameters()).keys()
+    assert not any(buffer.any() for buffer in buffers.values())
 
 
 def test_bf16_and_float32_agree_over_an_epoch(tmp_path):
@@ -222,13 +222,60 @@ def test_a_checkpoint_of_something_else_says_so_and_is_not_called_damaged(
 @pytest.mark.parametrize("part", ["momentum", "scale", "rng", "meters"])
 def test_a_checkpoint_that_lacks_a_part_is_told_which(finished, tmp_path, capsys, part):
     path = changed(finished, tmp_path, lambda checkpoint: checkpoint.pop(part))
-    assert f"it lacks '{part}'" in refused(capsys, "--resume", path, base=[])
+    assert f"its {part} is missing" in refused(capsys, "--resume", path, base=[])
 
 
 @pytest.mark.parametrize("part", ["model", "config", "facts", "epoch", "best"])
 def test_what_lacks_the_network_or_its_settings_is_no_checkpoint(finished, tmp_path, capsys, part):
     path = changed(finished, tmp_path, lambda checkpoint: checkpoint.pop(part))
     assert f"KeyError: '{part}'" in refused(capsys, "--resume", path, base=[])
+
+
+@pytest.mark.parametrize("asked", ["--resume", "--eval"])
+def test_altered_checkpoints_are_refused_in_one_line(finished, tmp_path, capsys, asked):
+    """Settings, weights, counts and facts, each replaced by what no run writes."""
+    draw = random.Random(asked)
+    truth = load(finished / "last.pt")
+    for _ in range(100):
+        checkpoint, what = faults.altered(truth, draw, asked)
+        torch.save(checkpoint, tmp_path / "last.pt")
+        before = (tmp_path / "last.pt").read_bytes()
+        try:
+            refused(capsys, asked, tmp_path, base=[])
+        except BaseException as error:
+            raise AssertionError(f"{what}: not refused, or by a traceback") from error
+        assert [path.name for path in tmp_path.iterdir()] == ["last.pt"], what
+        assert (tmp_path / "last.pt").read_bytes() == before, what
+
+
+@pytest.mark.parametrize(
+    "change, words",
+    [
+        (lambda c: c["model"]["conv1.current.0.weight"][0].fill_(math.nan), "model conv1"),
+        (lambda c: c["momentum"]["conv2.neuron.w"].fill_(math.inf), "momentum conv2.neuron.w"),
+        (lambda c: c["scale"].fill_(math.nan), "scale"),
+        (lambda c: c["scale"].zero_(), "scale"),
+        (lambda c: c["meters"].fill_(-1), "meters"),
+        (lambda c: c["meters"].fill_(5), "meters"),
+        (lambda c: c.update(steps=4), "steps"),
+        (lambda c: c.update(steps=5, meters=torch.ones(3)), "its steps"),
+        (lambda c: c.update(epoch=4), "its epoch"),
+        (lambda c: c.update(epoch=-1), "its epoch"),
+        (lambda c: c.update(rng=c["rng"].flip(0)), "state"),
+        (lambda c: c["best"].update(epoch=7), "best epoch"),
+        (lambda c: c["config"].update(T=2.5), "--T 2.5: must be of type int"),
+        (lambda c: c["config"].update(channels=2**31 - 1), "memory"),
+        (lambda c: c["facts"].update(mean=[0.0, math.nan, 0.0]), "mean"),
+        (lambda c: c["facts"].update(std=[0.2, 0.0, 0.2]), "std"),
+    ],
+)
+def test_what_a_checkpoint_cannot_hold_is_named(finished, tmp_path, capsys, change, words):
+    assert words in refused(capsys, "--resume", changed(finished, tmp_path, change), base=[])
+
+
+@pytest.mark.parametrize("flags", [["--resume", ""], ["--eval", ""], ["--out="], ["--data="]])
+def test_a_variable_that_is_not_set_is_no_setting(capsys, flags):
+    assert f"{flags[0].strip('=')}: is empty" in refused(capsys, *flags)
 
 
 def test_a_checkpoint_of_before_a_setting_was_added_takes_its_default(finished, tmp_path):
@@ -364,7 +411,7 @@ def test_pictures_of_one_pixel_and_of_one_grey(tmp_path):
                 path.with_suffix(".txt").write_bytes(path.read_bytes()) and path.unlink()
                 for path in root.rglob("*.png")
             ],
-            ["png"],
+            ["a (.jpg .jpeg .png"],
         ),
         (
             lambda root: next(root.rglob("*.png")).write_bytes(
@@ -372,8 +419,8 @@ def test_pictures_of_one_pixel_and_of_one_grey(tmp_path):
             ),
             [".png", "--skip-bad"],
         ),
-        (lambda root: shutil.rmtree(root / "test"), ["test"]),
-        (shutil.rmtree, ["data"]),
+        (lambda root: shutil.rmtree(root / "test"), ["data/test/CLASS"]),
+        (shutil.rmtree, ["data/train/CLASS"]),
     ],
 )
 def test_folders_that_are_no_data_set(tmp_path, capsys, spoil, words):
