@@ -117,9 +117,9 @@ class Config:
 
 
 # ---- 2. Command line -----------------------------------------------------------------------------
-ONCE = {"resume", "eval", "stop_after", "plot", "demo"}  # of one call, not of the run
-EVAL = {"data", "cache", "eval", "device", "amp", "compile", "workers", "batch_size", "limit_test"}
-EVAL |= {"skip_bad"}  # what --eval may change
+# Settings of one call, not of the run; and what --eval may change.
+ONCE = {"resume", "eval", "stop_after", "plot", "demo"}
+EVAL = set("data cache eval device amp compile workers batch_size limit_test skip_bad".split())
 
 
 def flag(name):
@@ -217,6 +217,9 @@ def parse(cls, description, argv=None):
 def one_line_errors():
     """In scripts: bad input, a full disk or memory end in one line on stderr and exit code 2,
     Ctrl-C outside training in 130."""
+    sys.stdout = sys.stdout or open(os.devnull, "w")  # it was closed
+    if hasattr(sys.stdout, "reconfigure"):
+        sys.stdout.reconfigure(errors="backslashreplace")  # for ascii, and names that are no text
     try:
         yield
     except KeyboardInterrupt:
@@ -281,8 +284,6 @@ def load_checkpoint(path):
             if bad := file.testzip():
                 raise ValueError(f"the checksum of {bad} is wrong, so the file is damaged")
         checkpoint = torch.load(path, map_location="cpu", weights_only=True)
-        for part in ("model", "epoch", "best"):
-            checkpoint[part]
         dict(**checkpoint["config"])["arch"]
         facts = checkpoint["facts"]
         "".join(facts["classes"])
@@ -306,8 +307,7 @@ def write_rows(path, epoch, rows):
 
 
 def lock(file, how=fcntl.LOCK_EX):
-    """Until the open file is closed, for this process alone; where there are no locks, one line
-    says so. OSError"""
+    """The open file for this process alone, until it is closed, where there are locks. OSError"""
     try:
         fcntl.lockf(file, how)  # unlike flock's, not inherited
     except OSError as error:
@@ -321,16 +321,13 @@ def locked(out, source):
     """The run's folder for this process alone, until it ends, however it ends. `source`: what
     --resume named, or None."""
     out.mkdir(parents=True, exist_ok=True)
-    if source:
-        source = pathlib.Path(source)
-        if not source.is_dir():
-            source = source.parent
+    source = source and pathlib.Path(source)
+    if source and not source.is_dir():
+        source = source.parent
     with open(out / "lock", "a") as file:
         try:
             lock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as error:
-            if error.errno not in (errno.EACCES, errno.EAGAIN):
-                raise
+        except (BlockingIOError, PermissionError) as error:  # EAGAIN, EACCES
             raise ValueError(f"another run is writing to {out}: choose another --out") from error
         elsewhere = source and source.resolve() != out.resolve()
         if (elsewhere or not source) and (out / "last.pt").exists():
@@ -759,8 +756,8 @@ def draw_shapes(n, seed, side=32):
     ink = (0.5 - outside).clamp(0, 1)[:, None]
     ground = uniform(0.1, 0.5, 3, 1, 1)
     colour = uniform(0.6, 1, 3, 1, 1)
-    across = uniform(-0.2, 0.2, 1, 1, 1) * x[:, None]
-    paper = ground + across + uniform(-0.2, 0.2, 1, 1, 1) * y[:, None]
+    paper = ground + uniform(-0.2, 0.2, 1, 1, 1) * x[:, None]
+    paper += uniform(-0.2, 0.2, 1, 1, 1) * y[:, None]
     noise = torch.randn(n, 3, side, side, generator=random)
     pictures = paper + (colour - paper) * ink + 0.08 * noise
     pictures = torch.where(uniform(0, 1, 1, 1, 1) < 0.3, 1 - pictures, pictures)
@@ -794,14 +791,13 @@ class Pictures:
     (AutoAugment or None), each drawn per picture from (seed, epoch, picture); then per-channel
     normalisation."""
 
-    augment = True
-
     def __init__(self, images, labels, facts, policy=None, flip=True):
         self.images = images
         self.labels = labels
         self.facts = facts
         self.policy = policy
         self.flip = flip
+        self.augment = True
         self.shape = tuple(images.shape[1:])
 
     def __len__(self):
@@ -841,9 +837,8 @@ class Files(Pictures):
         super().__init__(torch.empty(0, 3, side, side), labels, facts)
         self.images = paths
         policy = transforms.AutoAugment(transforms.AutoAugmentPolicy.IMAGENET)
-        crop = transforms.RandomResizedCrop(side)
         mirror = transforms.RandomHorizontalFlip(0.5 * flip)
-        self.random = transforms.Compose([crop, mirror, policy])
+        self.random = transforms.Compose([transforms.RandomResizedCrop(side), mirror, policy])
         self.centre = scaled(side * 256 // 224, side)
 
     def plain(self, i):
@@ -940,10 +935,9 @@ def cifar(config, train):
                 lock(file)
                 found = kind(root, train=train, download=True)
     except (OSError, RuntimeError) as error:
-        raise ValueError(
-            f"{config.dataset} is not in --data {root} and could not be downloaded ({error}): put "
-            f"{kind.filename} from {kind.url} there; --demo needs no data"
-        ) from error
+        what = f"{config.dataset} is not in --data {root} and could not be downloaded ({error})"
+        what += f": put {kind.filename} from {kind.url} there; --demo needs no data"
+        raise ValueError(what) from error
     which = chosen(config, train, len(found))
     images = torch.from_numpy(found.data).permute(0, 3, 1, 2)[which].contiguous()
     return images, torch.tensor(found.targets)[which], found.classes, images.numpy()
@@ -1025,9 +1019,9 @@ def load(config, facts=None):
         images, labels, classes, samples = DATASETS[config.dataset](config, part == "train")
         if "mean" not in facts:
             facts |= normalisation(images)
-        known = facts.setdefault("classes", classes)
-        if classes != known:
-            raise ValueError(f"--data {config.data}: classes {classes} to {part}, not {known}")
+        if classes != facts.setdefault("classes", classes):
+            what = f"classes {classes} to {part}, not {facts['classes']}"
+            raise ValueError(f"--data {config.data}: {what}")
         if len(classes) < 2 or not 0 <= labels.min() <= labels.max() < len(classes):
             what = f"labels from {labels.min()} to {labels.max()} of {len(classes)} classes"
             raise ValueError(f"--data {config.data}: {what}; needed are two or more, from 0")
@@ -1064,10 +1058,9 @@ def compare(config, train, test, loss=None):
             result = fit(dataclasses.replace(config, **changed), train, test, loss)
             if config.plot:
                 plot_curves(result["out"])
-            firing, inside = (
-                [seen[name].mean().item() for seen in result["layers"].values()]
-                for name in ("firing_rate", "gradient_available")
-            )
+            layers = result["layers"].values()
+            firing = [seen["firing_rate"].mean().item() for seen in layers]
+            inside = [seen["gradient_available"].mean().item() for seen in layers]
             x, _ = test[torch.arange(min(100, len(test))), None, 0]
             x = x.to(next(result["net"].parameters()).device)
             row = dict(scale=scale, arm=arm, accuracy=result["accuracy"])
@@ -1084,14 +1077,11 @@ def compare(config, train, test, loss=None):
 
 def plot_curves(out):
     """curves.png beside a run's log.csv: loss and accuracy over epochs."""
-    import matplotlib
-
-    matplotlib.use("agg")
-    import matplotlib.pyplot as plt
+    from matplotlib.figure import Figure
 
     names, *rows = [line.split(",") for line in (out / "log.csv").read_text().splitlines()]
-    figure, axes = plt.subplots(1, 2, figsize=(9, 3.5), layout="constrained")
-    for axis, wanted in zip(axes, (["loss"], ["train_accuracy", "test_accuracy"])):
+    figure = Figure(figsize=(9, 3.5), layout="constrained")
+    for axis, wanted in zip(figure.subplots(1, 2), (["loss"], ["train_accuracy", "test_accuracy"])):
         for name in wanted:
             values = [float(row[names.index(name)]) for row in rows]
             epochs = [int(row[0]) for row in rows]
@@ -1105,6 +1095,8 @@ def plot_curves(out):
 def check_plot(config):
     if config.plot and not importlib.util.find_spec("matplotlib"):
         raise ValueError("--plot needs matplotlib: pip install matplotlib")
+    if config.neuron and config.demo:
+        raise ValueError("--neuron with --demo: its arms are the LIF's rules")
     if config.plot and config.demo and not config.out:
         raise ValueError("--plot with --demo needs --out, a folder for the pictures")
 
