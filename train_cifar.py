@@ -859,7 +859,7 @@ def open_picture(path):
     info: what it `was`, and `content`, its name and a checksum. ValueError names the file."""
     try:
         data = pathlib.Path(path).read_bytes()
-        with Image.open(io.BytesIO(data)) as file:
+        with Image.open(path) as file:
             was = file.mode + " turned" * (file.getexif().get(0x0112, 1) != 1)
             picture = ImageOps.exif_transpose(file)
             if "I;16" in file.mode or file.mode == "I" and file.format in ("PNG", "PPM"):
@@ -871,7 +871,7 @@ def open_picture(path):
             picture = Image.alpha_composite(white, picture.convert("RGBA"))
         picture = picture.convert("RGB")
     except Exception as error:  # PIL raises many kinds on damaged files
-        raise ValueError(f"{path}: no picture: {error}; --skip-bad leaves it out") from error
+        raise ValueError(f"{path} is no picture: {error}") from error
     content = os.fsencode(os.path.basename(path)) + hashlib.sha256(data).digest()
     picture.info.update(was=was, content=content)
     return picture
@@ -893,7 +893,7 @@ def decoded(paths, labels, prepare, skip_bad):
             return prepare(picture), path, picture.info
         except ValueError as error:
             if not skip_bad:
-                raise
+                raise ValueError(f"{error} (--skip-bad leaves it out)") from error
             print(f"left out: {error}", file=sys.stderr)
 
     with concurrent.futures.ThreadPoolExecutor() as pool:
