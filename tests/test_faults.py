@@ -430,6 +430,8 @@ def test_killed_at_random_moments_nothing_is_lost(tmp_path):
             "1",
             "--flips",
             "10",
+            "--altered",
+            "10",
             "--steps",
             "0",
             "--out",
@@ -439,7 +441,7 @@ def test_killed_at_random_moments_nothing_is_lost(tmp_path):
         text=True,
     )
     assert (
-        done.returncode == 0 and (tmp_path / "faults.md").read_text().count("| nothing |") == 4
+        done.returncode == 0 and (tmp_path / "faults.md").read_text().count("| nothing |") == 5
     ), done.stdout + done.stderr
 
 
