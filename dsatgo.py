@@ -763,17 +763,22 @@ class Trainer:
         return finite and self.scaler.get_scale() >= 1
 
     def state_dict(self):
-        """All that training changes: what a checkpoint must hold."""
+        """All that training changes: what a checkpoint must hold. scale: and its steps so far."""
+        held = self.optimizer.state
+        momentum = {name: held[p]["momentum_buffer"] for name, p in self.net.named_parameters()}
+        state = dict(model=self.net.state_dict(), momentum=momentum, rng=torch.get_rng_state())
+        scaler = self.scaler.state_dict()
+        state["scale"] = torch.tensor([scaler["scale"], scaler["_growth_tracker"]])
         meters = self.together(self.meters.clone())
-        state = dict(model=self.net.state_dict(), momentum=self.optimizer.state_dict()["state"])
-        state |= dict(scale=self.scaler.state_dict(), rng=torch.get_rng_state())
         return state | dict(meters=meters, epoch=self.epoch, steps=self.steps)
 
     def load_state_dict(self, state):
         """Rank 0 takes the meters of all. KeyError: a part is missing; RuntimeError, ValueError."""
         self.net.load_state_dict(state["model"])
-        self.optimizer.load_state_dict(self.optimizer.state_dict() | dict(state=state["momentum"]))
-        self.scaler.load_state_dict(state["scale"])
+        for name, p in self.net.named_parameters():
+            self.optimizer.state[p]["momentum_buffer"].copy_(state["momentum"][name])
+        scale = dict(zip(("scale", "_growth_tracker"), state["scale"].tolist()))
+        self.scaler.load_state_dict(self.scaler.state_dict() | scale)
         torch.set_rng_state(state["rng"])
         self.meters.copy_(state["meters"] * (self.world == 1 or torch.distributed.get_rank() == 0))
         self.epoch = state["epoch"]

@@ -16,6 +16,7 @@ import collections
 import concurrent.futures
 import contextlib
 import dataclasses
+import errno
 import fcntl
 import functools
 import hashlib
@@ -27,7 +28,9 @@ import json
 import math
 import os
 import pathlib
+import re
 import resource
+import runpy
 import shlex
 import shutil
 import signal
@@ -43,7 +46,9 @@ import zipfile
 import torch
 import torch.nn.functional as F
 import torchvision
+from PIL import Image, ImageOps
 from torchvision import transforms
+from torchvision.datasets import folder as pictures
 from torchvision.transforms.functional import pil_to_tensor
 
 import dsatgo
@@ -67,88 +72,54 @@ class Config:
     limit_train: int | None = setting(None, "train on so many samples, drawn by the seed", least=1)
     limit_test: int | None = setting(None, "test on so many samples, drawn by the seed", least=1)
     skip_bad: bool = setting(False, "leave out unreadable files, naming them, instead of stopping")
+    flip: bool = setting(True, "mirror every other picture of training (paper: yes)")
+    augment: bool = setting(True, "change pictures of training at random, the flip included")
 
     # network
     arch: str = setting("resnet19", "network", choices=tuple(dsatgo.NETWORKS))
     channels: int = setting(128, "width of the first stage (paper: 128; VGGSNN 64)", least=1)
     T: int = setting(2, "timesteps (paper: 2; ImageNet 4, CIFAR10-DVS 10)", least=1)
     threshold: str = setting("true", "the LIF's rule (paper: true)", choices=dsatgo.THRESHOLDS)
-    width: str = setting(
-        "threshold", "the surrogate's rule (paper: threshold)", choices=dsatgo.WIDTHS
-    )
+    width: str = setting("threshold", "the surrogate's (paper: threshold)", choices=dsatgo.WIDTHS)
     f_c: float = setting(1.0, "firing control factor of Eq. 5 (paper: 1.0, and 1.2 to save energy)")
     momentum: float | None = setting(0.1, "m of Eq. 6, or none: no moving average (paper: 0.1)")
     tau: float = setting(0.2, "initial leak (paper: 0.2)")
     v_th: float = setting(1.0, "initial threshold (paper: 1.0)")
     kappa: float = setting(1.0, "base width of the surrogate (paper: 1)")
-    bn_scale: float | None = setting(
-        None, "initial weight of every batch norm; none: v_th (paper: v_th)", least=0
-    )
+    bn_scale: float | None = setting(None, "batch norms' start; none: v_th (paper: v_th)", least=0)
+    neuron: str | None = setting(None, "FILE.py:NAME, a neuron NAME(T) of your own (paper: LIF)")
 
     # training
     epochs: int = setting(400, "length of the schedule (paper: 400)", least=1)
-    stop_after: int | None = setting(
-        None, "end cleanly after this many epochs, schedule unchanged", least=1, free=True
-    )
-    batch_size: int = setting(
-        100,
-        "samples a step, over all processes (paper: 100; ImageNet 32, CIFAR10-DVS 50)",
-        least=1,
-    )
+    stop_after: int | None = setting(None, "end cleanly after so many epochs", least=1, free=True)
+    batch_size: int = setting(100, "samples a step (paper: 100; ImageNet 32, DVS 50)", least=1)
     lr: float = setting(0.1, "initial learning rate, cosine to 0 (paper: 0.1)", least=0)
     weight_decay: float = setting(1e-4, "on every parameter (paper: 1e-4)", least=0)
-    label_smoothing: float = setting(
-        0.1, "of the cross-entropy (paper: not stated; its released code 0.1)", least=0, most=1
-    )
-    seed: int = setting(
-        0, "of weights, order and augmentation (paper: five seeds, not stated)", least=0
-    )
+    norm_decay: bool = setting(True, "also on parameters of one dimension (paper: yes)")
+    label_smoothing: float = setting(0.1, "of the labels (paper: not stated)", least=0, most=1)
+    seed: int = setting(0, "of weights, order, augmentation (paper: five)", least=0, most=2**63 - 1)
 
     # machine
-    device: str = setting(
-        "auto",
-        "cpu, cuda, cuda:1, ...; auto: a GPU where there is one (paper: RTX 4090)",
-        free=True,
-    )
-    amp: str = setting(
-        "off", "mixed precision (paper: not stated)", choices=("off", "bf16", "fp16")
-    )
-    compile: bool | None = setting(
-        None, "neurons through torch.compile; none: on a GPU only (paper: not stated)", free=True
-    )
-    recompute: bool = setting(
-        False,
-        "a quarter of the memory, a third more time, the same gradients (paper: -)",
-        free=True,
-    )
-    workers: int | None = setting(
-        None, "processes that prepare batches; none: up to 8 on a GPU, else 0", least=0, free=True
-    )
-    sync_stats: bool = setting(
-        False, "thresholds, and batch norm on GPUs, see the batch of all processes (paper: -)"
-    )
+    device: str = setting("auto", "cpu, cuda:1, ...; auto: a GPU if any (paper: 4090)", free=True)
+    amp: str = setting("off", "mixed precision (paper: -)", choices=("off", "bf16", "fp16"))
+    compile: bool | None = setting(None, "torch.compile; none: on a GPU (paper: -)", free=True)
+    recompute: bool = setting(False, "a quarter of the memory, a third slower", free=True)
+    workers: int | None = setting(None, "that load; none: 8 on a GPU, else 0", least=0, free=True)
+    sync_stats: bool = setting(False, "statistics are of the batch of all processes (paper: -)")
 
     # run
-    out: str | None = setting(
-        None, "folder to write to; none: runs/DATASET-ARCH-THRESHOLD-WIDTH-SEED", free=True
-    )
-    resume: str | None = setting(
-        None, "go on from this checkpoint or run folder, with its settings", free=True
-    )
-    eval: str | None = setting(
-        None, "only test this checkpoint, or a run folder's last.pt, with its settings"
-    )
-    save_every: int | None = setting(
-        None, "write last.pt every so many steps as well as after each epoch", least=1, free=True
-    )
+    out: str | None = setting(None, "folder to write; none: runs/DATASET-ARCH-...-SEED", free=True)
+    resume: str | None = setting(None, "go on from this checkpoint or run folder", free=True)
+    eval: str | None = setting(None, "only test this checkpoint, or a run folder's last.pt")
+    save_every: int | None = setting(None, "last.pt every so many steps too", least=1, free=True)
     plot: bool = setting(False, "write curves.png at the end (needs matplotlib)", free=True)
     demo: bool = setting(False, "no download, no GPU, minutes: arms side by side and a table")
 
 
 # ---- 2. Command line -----------------------------------------------------------------------------
-ONCE = {"resume", "eval", "stop_after", "plot", "demo"}  # of one call, not of the run
-EVAL = {"data", "cache", "eval", "device", "amp", "compile", "workers", "batch_size", "limit_test"}
-EVAL |= {"skip_bad"}  # what --eval may change
+# Settings of one call, not of the run; and what --eval may change.
+ONCE = {"resume", "eval", "stop_after", "plot", "demo"}
+EVAL = set("data cache eval device amp compile workers batch_size limit_test skip_bad".split())
 
 
 def flag(name):
@@ -165,17 +136,21 @@ def parser_of(cls, description):
         if kind is bool:
             more["action"] = argparse.BooleanOptionalAction
         else:
-            more["type"] = converter(kind, bool(optional))
+            more["type"] = converter(kind, optional)
             more["choices"] = field.metadata.get("choices")
         parser.add_argument(flag(field.name), dest=field.name, default=argparse.SUPPRESS, **more)
     return parser
 
 
 def converter(kind, optional):
-    """text -> int, float or str, or None for "none" where that is allowed."""
+    """text -> int, float or str, with ~ as in a shell, or None for "none" where that is allowed."""
 
     def convert(text):
-        return None if optional and text.lower() == "none" else kind(text)
+        if not text:
+            raise argparse.ArgumentTypeError("is empty, as a variable that is not set")
+        if optional and text.lower() == "none":
+            return None
+        return kind(os.path.expanduser(text))
 
     convert.__name__ = kind.__name__  # it stands in argparse's messages
     return convert
@@ -190,10 +165,10 @@ def stored_settings(cls, source, given):
     known = {field.name: field for field in dataclasses.fields(cls)}
     stored = {name: value for name, value in checkpoint["config"].items() if name not in ONCE}
     if other := sorted(stored.keys() - known.keys()):
-        raise ValueError(
-            f"{source} is of another script or version: its data set is {stored.get('dataset')}, "
-            f"and this one does not know the settings {', '.join(other)}"
-        )
+        raise ValueError(f"{source} is of another script or version: it has {', '.join(other)}")
+    check_limits(cls(**stored), f"{source}: ")
+    if stored.get("neuron") and "neuron" not in given:
+        raise ValueError(f"{source}: to run its neuron's code add --neuron {stored['neuron']}")
     stored["out"] = source if os.path.isdir(source) else os.path.dirname(source) or "."
     for name, value in given.items():
         free = known[name].metadata.get("free") if "resume" in given else name in EVAL
@@ -203,16 +178,23 @@ def stored_settings(cls, source, given):
     return stored, checkpoint
 
 
-def check_limits(config):
+def check_limits(config, source=""):
+    """ValueError for a setting of another type, outside its limits or none of its choices."""
     for field in dataclasses.fields(config):
+        kind, *optional = typing.get_args(field.type) or (field.type,)
         value = getattr(config, field.name)
-        least = field.metadata.get("least")
-        most = field.metadata.get("most", sys.float_info.max)
-        if value is not None and least is not None and not least <= value <= most:
-            raise ValueError(f"{flag(field.name)} {value}: must be a number from {least} to {most}")
+        what = f"{source}{flag(field.name)} {value}"
+        if value is None and optional:
+            continue
+        if type(value) is not kind and (kind, type(value)) != (float, int):
+            raise ValueError(f"{what}: must be of type {kind.__name__}")
+        least = field.metadata.get("least", -sys.float_info.max)
+        most = field.metadata.get("most", 2**31 - 1 if kind is int else sys.float_info.max)
+        if kind in (int, float) and not least <= value <= most:
+            raise ValueError(f"{what}: must be a number from {least} to {most}")
         choices = field.metadata.get("choices")
         if choices and value not in choices:
-            raise ValueError(f"{flag(field.name)} {value}: must be one of {', '.join(choices)}")
+            raise ValueError(f"{what}: must be one of {', '.join(choices)}")
 
 
 def parse(cls, description, argv=None):
@@ -233,15 +215,20 @@ def parse(cls, description, argv=None):
 
 @contextlib.contextmanager
 def one_line_errors():
-    """In scripts: bad input and full disks end in one line on stderr and exit code 2, Ctrl-C
-    outside training in 130."""
+    """In scripts: bad input, a full disk or memory end in one line on stderr and exit code 2,
+    Ctrl-C outside training in 130."""
+    sys.stdout = sys.stdout or open(os.devnull, "w")  # it was closed
+    if hasattr(sys.stdout, "reconfigure"):
+        sys.stdout.reconfigure(errors="backslashreplace")  # for ascii, and names that are no text
     try:
         yield
     except KeyboardInterrupt:
         sys.exit(130)
-    except (ValueError, OSError) as error:
+    except (ValueError, OSError, MemoryError, RuntimeError) as error:
+        if isinstance(error, RuntimeError) and not re.search("memory|overflow", str(error)):
+            raise
         lines = str(error).strip().split("\n")  # a worker's error comes with its traceback
-        text = lines[-1] if lines[0].startswith("Caught") else " ".join(lines)
+        text = lines[-1] if lines[0].startswith("Caught") else " ".join(lines) or repr(error)
         print(f"{sys.argv[0]}: {text}", file=sys.stderr)
         sys.exit(2)
 
@@ -269,6 +256,22 @@ def save(path, state):
         file.write(buffer.getbuffer())
 
 
+def check_kind(held, own, where):
+    """ValueError: `held`, of a file that may come from anywhere, is not what a run writes in the
+    place of `own`: other names, types or shapes, not finite, a number above it or negative."""
+    if isinstance(own, torch.Tensor):
+        fine = isinstance(held, torch.Tensor) and held.dtype == own.dtype
+        fine = fine and held.shape == own.shape and bool(held.isfinite().all())
+    elif isinstance(own, dict):
+        fine = isinstance(held, dict) and held.keys() == own.keys()
+    else:
+        fine = type(held) is type(own) and -isinstance(own, float) <= held <= own
+    if not fine:
+        raise ValueError(f"its{where} is missing, of another kind or out of range")
+    for part in own if isinstance(own, dict) else ():
+        check_kind(held[part], own[part], f"{where} {part}")
+
+
 def load_checkpoint(path):
     """A checkpoint, or a run folder's last.pt, as a dict; code in it is not run. ValueError if it
     is none."""
@@ -280,10 +283,13 @@ def load_checkpoint(path):
             if bad := file.testzip():
                 raise ValueError(f"the checksum of {bad} is wrong, so the file is damaged")
         checkpoint = torch.load(path, map_location="cpu", weights_only=True)
-        for part in ("model", "config", "facts", "epoch", "best"):
-            checkpoint[part]
-        checkpoint["config"]["arch"]
-        checkpoint["facts"]["classes"]
+        dict(**checkpoint["config"])["arch"]
+        facts = checkpoint["facts"]
+        "".join(facts["classes"])
+        for name in facts.keys() & {"mean", "std"}:
+            check_kind(torch.tensor(facts[name]), torch.zeros(3), f" {name}")
+        if min(facts.get("std", [1])) <= 0:
+            raise ValueError("its std is not above 0")
     except Exception as error:  # whatever damaged bytes may raise
         what = f"{type(error).__name__}: {str(error)[:200]}"
         raise ValueError(f"{path} is no checkpoint of this program: {what}") from error
@@ -293,10 +299,20 @@ def load_checkpoint(path):
 def write_rows(path, epoch, rows):
     """Puts the epoch's rows in place of whatever the file holds from that epoch on."""
     lines = path.read_text().splitlines()[1:] if path.exists() else []
-    lines = [line for line in lines if int(line.split(",")[0]) < epoch]
+    lines = [line for line in lines if line.strip(", ") and int(line.split(",")[0]) < epoch]
     lines += [",".join(map(str, row.values())) for row in rows]
     with replacing(path) as file:
         file.write("\n".join([",".join(rows[0]), *lines, ""]).encode())
+
+
+def lock(file, how=fcntl.LOCK_EX):
+    """The open file for this process alone, until it is closed, where there are locks. OSError"""
+    try:
+        fcntl.lockf(file, how)  # unlike flock's, not inherited
+    except OSError as error:
+        if error.errno not in (errno.ENOSYS, errno.ENOLCK, errno.EOPNOTSUPP):
+            raise
+        print(f"{file.name}: no locks here, let no other run use this folder", file=sys.stderr)
 
 
 @contextlib.contextmanager
@@ -304,14 +320,13 @@ def locked(out, source):
     """The run's folder for this process alone, until it ends, however it ends. `source`: what
     --resume named, or None."""
     out.mkdir(parents=True, exist_ok=True)
-    if source:
-        source = pathlib.Path(source)
-        if not source.is_dir():
-            source = source.parent
+    source = source and pathlib.Path(source)
+    if source and not source.is_dir():
+        source = source.parent
     with open(out / "lock", "a") as file:
         try:
-            fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)  # unlike flock's, not inherited
-        except OSError as error:
+            lock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except (BlockingIOError, PermissionError) as error:  # EAGAIN, EACCES
             raise ValueError(f"another run is writing to {out}: choose another --out") from error
         elsewhere = source and source.resolve() != out.resolve()
         if (elsewhere or not source) and (out / "last.pt").exists():
@@ -327,17 +342,10 @@ def describe(config, facts, device):
     folder = pathlib.Path(__file__).parent
     command = [shutil.which("git") or "true", "-C", str(folder), "rev-parse", "HEAD"]
     git = subprocess.run(command, capture_output=True, text=True).stdout.strip()
-    about = dict(
-        settings=dataclasses.asdict(config),
-        facts=facts,
-        git=git or None,
-        python=sys.version.split()[0],
-        torch=torch.__version__,
-        torchvision=torchvision.__version__,
-        platform=sys.platform,
-        device=str(device),
-        card=torch.cuda.get_device_name(device) if device.type == "cuda" else None,
-    )
+    about = dict(settings=dataclasses.asdict(config), facts=facts, git=git or None)
+    about |= dict(python=sys.version.split()[0], platform=sys.platform, device=str(device))
+    about |= dict(torch=torch.__version__, torchvision=torchvision.__version__)
+    about["card"] = torch.cuda.get_device_name(device) if device.type == "cuda" else None
     return json.dumps(about, indent=1).encode()
 
 
@@ -355,11 +363,22 @@ def sample_seed(*key):
     return int.from_bytes(hashlib.blake2b(repr(key).encode(), digest_size=8).digest(), "big") >> 1
 
 
+def own_neuron(text):
+    """NAME of "FILE.py:NAME", a file that is executed. ValueError"""
+    file, _, name = text.rpartition(":")
+    try:
+        return runpy.run_path(file)[name]
+    except Exception as error:  # it is anybody's code
+        raise ValueError(f"--neuron {text}: must be FILE.py:NAME; {error!r}") from error
+
+
 def build(config, classes, shape):
     """The network of `config` for inputs (C, H, W), channels-last, which about halves a
     convolution's time on a CPU."""
     names = ("tau", "v_th", "kappa", "f_c", "momentum", "threshold", "width")
     neuron = functools.partial(LIF, **{name: getattr(config, name) for name in names})
+    if config.neuron:
+        neuron = own_neuron(config.neuron)
     make = dsatgo.NETWORKS[config.arch]
     more = dict(size=shape[1], stem="imagenet" if config.dataset == "imagenet" else "cifar")
     wanted = inspect.signature(make).parameters  # a network gets what it asks for by name
@@ -543,20 +562,26 @@ class Run:
     def restore(self, checkpoint):
         """ValueError if it was trained on other data, lacks a part or does not fit the settings."""
         config = self.config
-        stored = checkpoint["facts"]
-        if other := [name for name, value in self.facts.items() if stored.get(name) != value]:
-            what = ", ".join(other)
-            raise ValueError(
-                f"--data {config.data}: not what the run was trained on, by its {what}"
-            )
+        held = checkpoint["facts"]
+        if other := [n for n, fact in self.facts.items() if repr(held.get(n)) != repr(fact)]:
+            raise ValueError(f"--data {config.data}: not the run's data: other {', '.join(other)}")
+        best = dict(accuracy=1.0, epoch=config.epochs)
+        own = self.trainer.state_dict() | dict(epoch=config.epochs, best=best)
+        if config.eval:
+            own = {name: own[name] for name in ("model", "epoch", "best")}
+        else:
+            own["steps"] = self.facts["samples"] // min(config.batch_size, self.facts["samples"])
         try:
+            check_kind({name: checkpoint.get(name) for name in own}, own, "")
             if config.eval:
                 self.trainer.net.load_state_dict(checkpoint["model"])
             else:
+                loss, hits, seen = checkpoint["meters"].tolist()
+                fine = loss >= 0 and 0 <= hits <= seen and (seen > 0) == (checkpoint["steps"] > 0)
+                if not fine or checkpoint["scale"][0] <= 0:
+                    raise ValueError("its meters, steps or scale cannot be so")
                 self.trainer.load_state_dict(checkpoint)
-        except KeyError as error:
-            raise ValueError(f"{config.resume}: it lacks {error}") from error
-        except (RuntimeError, TypeError, ValueError) as error:
+        except (RuntimeError, ValueError) as error:
             path = config.resume or config.eval
             raise ValueError(f"{path}: does not fit its settings: {error}") from error
         self.best = checkpoint["best"]
@@ -816,8 +841,8 @@ def draw_shapes(n, seed, side=32):
     ink = (0.5 - outside).clamp(0, 1)[:, None]
     ground = uniform(0.1, 0.5, 3, 1, 1)
     colour = uniform(0.6, 1, 3, 1, 1)
-    across = uniform(-0.2, 0.2, 1, 1, 1) * x[:, None]
-    paper = ground + across + uniform(-0.2, 0.2, 1, 1, 1) * y[:, None]
+    paper = ground + uniform(-0.2, 0.2, 1, 1, 1) * x[:, None]
+    paper += uniform(-0.2, 0.2, 1, 1, 1) * y[:, None]
     noise = torch.randn(n, 3, side, side, generator=random)
     pictures = paper + (colour - paper) * ink + 0.08 * noise
     pictures = torch.where(uniform(0, 1, 1, 1, 1) < 0.3, 1 - pictures, pictures)
@@ -828,10 +853,6 @@ def distances(u, v):
     """How far outside each of CLASSES a point lies: [10, ...]."""
     a, b, r = u.abs(), v.abs(), torch.hypot(u, v)
     box = torch.maximum(a, b)
-    upright = torch.maximum(a - 0.3, b - 1)
-    lying = torch.maximum(b - 0.3, a - 1)
-    left = torch.hypot(u + 0.6, v)
-    right = torch.hypot(u - 0.6, v)
     back = torch.maximum((u + 0.6).abs() - 0.25, b - 0.9)
     foot = torch.maximum((v - 0.65).abs() - 0.25, a - 0.85)
     shapes = [
@@ -840,9 +861,9 @@ def distances(u, v):
         box - 0.8,  # square
         (box - 0.75).abs() - 0.15,  # frame
         torch.maximum(0.87 * a + 0.5 * v, -v) - 0.5,  # triangle
-        torch.minimum(upright, lying),  # cross
+        torch.minimum(torch.maximum(a - 0.3, b - 1), torch.maximum(b - 0.3, a - 1)),  # cross
         torch.maximum(a - 1, b - 0.3),  # bar
-        torch.minimum(right, left) - 0.45,  # pair
+        torch.minimum(torch.hypot(u - 0.6, v), torch.hypot(u + 0.6, v)) - 0.45,  # pair
         torch.maximum(r - 1, 0.8 - torch.hypot(u - 0.5, v)),  # crescent
         torch.minimum(back, foot),  # corner
     ]
@@ -855,11 +876,13 @@ class Pictures:
     (AutoAugment or None), each drawn per picture from (seed, epoch, picture); then per-channel
     normalisation."""
 
-    def __init__(self, images, labels, facts, policy=None):
+    def __init__(self, images, labels, facts, policy=None, flip=True):
         self.images = images
         self.labels = labels
         self.facts = facts
         self.policy = policy
+        self.flip = flip
+        self.augment = True
         self.shape = tuple(images.shape[1:])
 
     def __len__(self):
@@ -870,7 +893,7 @@ class Pictures:
         images = []
         with torch.random.fork_rng(devices=[]):  # torchvision draws from the global generator
             for i in indices.tolist():
-                if epoch is None:
+                if epoch is None or not self.augment:
                     images.append(self.plain(i))
                 else:
                     torch.default_generator.manual_seed(sample_seed(seed, epoch, i))
@@ -885,9 +908,8 @@ class Pictures:
         x = self.images[i]
         height, width = x.shape[1:]
         top, left = torch.randint(0, 9, (2,)).tolist()
-        flip = torch.rand(()) < 0.5
         x = F.pad(x, (4, 4, 4, 4))[:, top : top + height, left : left + width]
-        if flip:
+        if torch.rand(()) < 0.5 and self.flip:
             x = x.flip(2)
         return self.policy(x) if self.policy else x
 
@@ -896,14 +918,12 @@ class Files(Pictures):
     """Picture files, decoded when asked for (by the workers): RandomResizedCrop, flip, AutoAugment;
     or the centre."""
 
-    def __init__(self, paths, labels, facts, side):
+    def __init__(self, paths, labels, facts, side, flip=True):
+        super().__init__(torch.empty(0, 3, side, side), labels, facts)
         self.images = paths
-        self.labels = labels
-        self.facts = facts
-        self.shape = (3, side, side)
         policy = transforms.AutoAugment(transforms.AutoAugmentPolicy.IMAGENET)
-        crop = transforms.RandomResizedCrop(side)
-        self.random = transforms.Compose([crop, transforms.RandomHorizontalFlip(), policy])
+        mirror = transforms.RandomHorizontalFlip(0.5 * flip)
+        self.random = transforms.Compose([transforms.RandomResizedCrop(side), mirror, policy])
         self.centre = scaled(side * 256 // 224, side)
 
     def plain(self, i):
@@ -920,35 +940,60 @@ def scaled(size, side):
 
 
 def open_picture(path):
+    """A picture file as RGB of 8 bits, turned as its EXIF says, on white where it is transparent;
+    info: what it `was`, and `content`, its name and a checksum. ValueError names the file."""
     try:
-        return torchvision.datasets.folder.pil_loader(path)
+        data = pathlib.Path(path).read_bytes()
+        with Image.open(path) as file:
+            was = file.mode + " turned" * (file.getexif().get(0x0112, 1) != 1)
+            picture = ImageOps.exif_transpose(file)
+            if "I;16" in file.mode or file.mode == "I" and file.format in ("PNG", "PPM"):
+                picture = picture.convert("I").point(lambda x: x / 256).convert("L")  # 16 bits
+            elif file.mode in "IF":
+                raise ValueError("32 bits a pixel do not say what is white; save it with 8 or 16")
+        if picture.has_transparency_data:
+            white = Image.new("RGBA", picture.size, "white")
+            picture = Image.alpha_composite(white, picture.convert("RGBA"))
+        picture = picture.convert("RGB")
     except Exception as error:  # PIL raises many kinds on damaged files
-        text = f"{path} is no picture: {error}; remove it, or give --skip-bad"
-        raise ValueError(text) from error
+        raise ValueError(f"{path} is no picture: {error}") from error
+    content = os.fsencode(os.path.basename(path)) + hashlib.sha256(data).digest()
+    picture.info.update(was=was, content=content)
+    return picture
+
+
+def tell(what, counts):
+    """One line, if there is anything to tell."""
+    if counts and os.environ.get("RANK", "0") == "0":
+        print(what, ", ".join(f"{n} {name}" for name, n in sorted(counts.items())))
 
 
 def decoded(paths, labels, prepare, skip_bad):
-    """prepare(picture) of every file, in threads -> list, paths and labels; without those that are
-    no pictures, if skip_bad."""
+    """prepare(picture) of every file, in threads, without those that are no pictures, if skip_bad
+    -> list, paths, labels, contents"""
 
     def one(path):
         try:
-            return prepare(open_picture(path))
+            picture = open_picture(path)
+            return prepare(picture), path, picture.info
         except ValueError as error:
             if not skip_bad:
-                raise
+                raise ValueError(f"{error} (--skip-bad leaves it out)") from error
             print(f"left out: {error}", file=sys.stderr)
 
     with concurrent.futures.ThreadPoolExecutor() as pool:
         results = list(pool.map(one, paths))
-    good = [i for i, result in enumerate(results) if result is not None]
+    good = [i for i, result in enumerate(results) if result]
     if not good:
         raise ValueError("none of the files is a picture")
-    return [results[i] for i in good], [paths[i] for i in good], labels[good]
+    images, paths, infos = zip(*(results[i] for i in good))
+    modes = collections.Counter(info["was"] for info in infos if info["was"] != "RGB")
+    tell(f"of {len(good)} pictures converted to RGB:", modes)
+    return images, list(paths), labels[good], [info["content"] for info in infos]
 
 
 # A picture set is a function (config, train) -> uint8 [N, 3, H, W] or a list of paths, labels [N],
-# names of the classes; and a line in DATASETS.
+# names of the classes, bytes of each sample that tell it from others; and a line in DATASETS.
 def chosen(config, train, n):
     """Which of n samples --limit-train or --limit-test leave, drawn by the seed."""
     limit = config.limit_train if train else config.limit_test
@@ -958,89 +1003,83 @@ def chosen(config, train, n):
 
 
 def shapes(config, train):
-    n = config.limit_train or 10_000
-    if not train:
-        n = config.limit_test or 2_000
-    return *draw_shapes(n, f"{config.seed} {train}"), CLASSES
+    n = config.limit_train or 10_000 if train else config.limit_test or 2_000
+    images, labels = draw_shapes(n, f"{config.seed} {train}")
+    return images, labels, CLASSES, images.numpy()
 
 
 def cifar(config, train):
-    names = dict(cifar10=torchvision.datasets.CIFAR10, cifar100=torchvision.datasets.CIFAR100)
-    kind = names[config.dataset]
+    kind = getattr(torchvision.datasets, config.dataset.upper())
     root = pathlib.Path(config.data)
     try:
-        root.mkdir(parents=True, exist_ok=True)
-        with open(root / "lock", "a") as lock:  # under torchrun one downloads, the others wait
-            fcntl.lockf(lock, fcntl.LOCK_EX)
-            found = kind(root, train=train, download=True)
+        try:
+            found = kind(root, train=train)  # where it is, nothing is written
+        except RuntimeError:
+            root.mkdir(parents=True, exist_ok=True)
+            with open(root / "lock", "a") as file:  # under torchrun one downloads, the others wait
+                lock(file)
+                found = kind(root, train=train, download=True)
     except (OSError, RuntimeError) as error:
-        raise ValueError(
-            f"{config.dataset} is not in --data {root} and could not be downloaded ({error}): put "
-            f"{kind.filename} from {kind.url} there; --demo needs no data"
-        ) from error
-    images = torch.from_numpy(found.data).permute(0, 3, 1, 2).contiguous()
-    which = chosen(config, train, len(images))
-    return images[which], torch.tensor(found.targets)[which], found.classes
+        what = f"{config.dataset} is not in --data {root} and could not be downloaded ({error})"
+        what += f": put {kind.filename} from {kind.url} there; --demo needs no data"
+        raise ValueError(what) from error
+    which = chosen(config, train, len(found))
+    images = torch.from_numpy(found.data).permute(0, 3, 1, 2)[which].contiguous()
+    return images, torch.tensor(found.targets)[which], found.classes, images.numpy()
 
 
 def listed(config, train):
     """DIR/train/CLASS/* or DIR/val|test/CLASS/* -> paths, labels [N], names of the classes."""
     root = pathlib.Path(config.data)
     test = "val" if (root / "val").is_dir() else "test"
-    found = torchvision.datasets.ImageFolder(root / ("train" if train else test))
-    which = chosen(config, train, len(found))
-    paths = [found.samples[i][0] for i in which]
-    return paths, torch.tensor(found.targets)[which], found.classes
+    place = root / ("train" if train else test)
+    others = collections.Counter()
+
+    def taken(path):
+        if re.search(r"/\.|/__MACOSX", path[len(str(place)) :]):
+            return False  # what desktops and notebooks leave
+        fine = pictures.is_image_file(path)
+        others[pathlib.Path(path).suffix.lower()] += not fine
+        return fine
+
+    found = [p.name for p in place.glob("[!.]*") if p.is_dir() and p.name != "__MACOSX"]
+    labels = {name: i for i, name in enumerate(sorted(found) or ["CLASS"])}
+    found = pictures.make_dataset(str(place), labels, is_valid_file=taken, allow_empty=True)
+    tell(f"{place}: files not taken, by ending:", +others)
+    if empty := set(labels.values()) - {label for _, label in found}:
+        where = place / [*labels][min(empty)]
+        raise ValueError(f"no pictures in {where} ({' '.join(pictures.IMG_EXTENSIONS)})")
+    paths, targets = zip(*(found[i] for i in chosen(config, train, len(found))))
+    return list(paths), torch.tensor(targets), list(labels)
 
 
-def folder(config, train):
+def files(config, train):
+    """A folder of pictures, in memory, or for imagenet, streamed, their paths."""
     paths, labels, classes = listed(config, train)
-    prepare = scaled(config.image_size, config.image_size)
-    images, _, labels = decoded(paths, labels, prepare, config.skip_bad)
-    return torch.stack(images), labels, classes
-
-
-def imagenet(config, train):
-    paths, labels, classes = listed(config, train)
+    if config.dataset == "folder":
+        prepare = scaled(config.image_size, config.image_size)
+        images, _, labels, contents = decoded(paths, labels, prepare, config.skip_bad)
+        return torch.stack(images), labels, classes, contents
     if config.skip_bad:  # looks at every file once
-        _, paths, labels = decoded(paths, labels, bool, skip_bad=True)
-    return paths, labels, classes
+        _, paths, labels, _ = decoded(paths, labels, bool, skip_bad=True)
+    sizes = [os.fsencode(f"{os.path.basename(path)} {os.path.getsize(path)}") for path in paths]
+    return paths, labels, classes, sizes
 
 
-DATASETS = dict(
-    cifar10=cifar,
-    cifar100=cifar,
-    shapes=shapes,
-    folder=folder,
-    imagenet=imagenet,
-)
+DATASETS = dict(cifar10=cifar, cifar100=cifar, shapes=shapes, folder=files, imagenet=files)
 
 
 @dataclasses.dataclass
 class Settings(Config):
     dataset: str = setting(
-        "cifar10",
-        "CIFAR from torchvision; shapes drawn here; a folder held in memory; imagenet, a folder "
-        "streamed (paper: CIFAR-10, CIFAR-100, ImageNet)",
-        choices=tuple(DATASETS),
+        "cifar10", "imagenet: a folder streamed (paper: CIFAR, ImageNet)", choices=tuple(DATASETS)
     )
-    image_size: int = setting(
-        32,
-        "side that pictures of a folder are scaled and cropped to (paper: 32; ImageNet 224)",
-        least=1,
-    )
+    image_size: int = setting(32, "side of a folder's pictures (paper: 32; ImageNet 224)", least=1)
 
     PRESETS = dict(
         imagenet=dict(arch="resnet18", T=4, batch_size=32, image_size=224, workers=4),
-        demo=dict(
-            dataset="shapes",
-            channels=8,
-            epochs=4,
-            batch_size=25,
-            limit_train=1600,
-            limit_test=500,
-            label_smoothing=0.0,
-        ),
+        demo=dict(dataset="shapes", channels=8, epochs=4, batch_size=25, label_smoothing=0.0)
+        | dict(limit_train=1600, limit_test=500),
     )
 
 
@@ -1052,41 +1091,37 @@ def normalisation(images):
     counts = torch.stack([images[:, c].flatten().bincount(minlength=256) for c in range(3)])
     shares = counts.double() / images[:, 0].numel()
     mean = shares @ levels
-    std = (shares @ levels.square() - mean.square()).sqrt()
-    return dict(
-        mean=[round(x, 4) for x in mean.tolist()],
-        std=[max(round(x, 4), 1e-3) for x in std.tolist()],
-    )
+    std = (shares @ levels.square() - mean.square()).sqrt().clamp(min=1e-3)
+    return {name: [round(x, 4) for x in v.tolist()] for name, v in (("mean", mean), ("std", std))}
 
 
 def load(config, facts=None):
-    """The training set (None for --eval) and the test set. `facts`: a checkpoint's, with its
-    normalisation; by default the training set's."""
+    """The training set (None for --eval) and the test set. `facts`: a checkpoint's, of which the
+    normalisation is used; by default the training set's."""
     sets = [None]
-    for train in (True, False):
-        if train and config.eval:
-            continue
-        images, labels, classes = DATASETS[config.dataset](config, train)
-        if facts is None:
-            facts = dict(classes=classes) | normalisation(images)
-        if classes != facts["classes"]:
-            raise ValueError(
-                f"--data {config.data}: the test set has classes {classes}, "
-                f"the training set {facts['classes']}"
-            )
+    facts = dict(facts or {})
+    for part in ("test",) if config.eval else ("train", "test"):
+        images, labels, classes, samples = DATASETS[config.dataset](config, part == "train")
+        if "mean" not in facts:
+            facts |= normalisation(images)
+        if classes != facts.setdefault("classes", classes):
+            what = f"classes {classes} to {part}, not {facts['classes']}"
+            raise ValueError(f"--data {config.data}: {what}")
         if len(classes) < 2 or not 0 <= labels.min() <= labels.max() < len(classes):
-            raise ValueError(
-                f"--data {config.data}: labels from {labels.min()} to {labels.max()} and "
-                f"{len(classes)} classes; needed are two classes or more, and labels that number "
-                "them from 0"
-            )
+            what = f"labels from {labels.min()} to {labels.max()} of {len(classes)} classes"
+            raise ValueError(f"--data {config.data}: {what}; needed are two or more, from 0")
+        if not config.eval:
+            digest = hashlib.sha256(labels.numpy())
+            for sample in samples:
+                digest.update(hashlib.sha256(sample).digest())
+            facts[f"{part} pictures"] = digest.hexdigest()
         if isinstance(images, list):
-            sets.append(Files(images, labels, facts, config.image_size))
+            sets.append(Files(images, labels, facts, config.image_size, config.flip))
         else:
-            policy = None
-            if config.dataset != "shapes":
-                policy = transforms.AutoAugment(transforms.AutoAugmentPolicy.CIFAR10)
-            sets.append(Pictures(images, labels, facts, policy))
+            policy = transforms.AutoAugment(transforms.AutoAugmentPolicy.CIFAR10)
+            drawn = config.dataset == "shapes"
+            sets.append(Pictures(images, labels, facts, None if drawn else policy, config.flip))
+        sets[-1].augment = config.augment
     return sets[-2:]
 
 
@@ -1108,10 +1143,9 @@ def compare(config, train, test, loss=None):
             result = fit(dataclasses.replace(config, **changed), train, test, loss)
             if config.plot:
                 plot_curves(result["out"])
-            firing, inside = (
-                [seen[name].mean().item() for seen in result["layers"].values()]
-                for name in ("firing_rate", "gradient_available")
-            )
+            layers = result["layers"].values()
+            firing = [seen["firing_rate"].mean().item() for seen in layers]
+            inside = [seen["gradient_available"].mean().item() for seen in layers]
             x, _ = test[torch.arange(min(100, len(test))), None, 0]
             x = x.to(next(result["net"].parameters()).device)
             row = dict(scale=scale, arm=arm, accuracy=result["accuracy"])
@@ -1128,14 +1162,11 @@ def compare(config, train, test, loss=None):
 
 def plot_curves(out):
     """curves.png beside a run's log.csv: loss and accuracy over epochs."""
-    import matplotlib
-
-    matplotlib.use("agg")
-    import matplotlib.pyplot as plt
+    from matplotlib.figure import Figure
 
     names, *rows = [line.split(",") for line in (out / "log.csv").read_text().splitlines()]
-    figure, axes = plt.subplots(1, 2, figsize=(9, 3.5), layout="constrained")
-    for axis, wanted in zip(axes, (["loss"], ["train_accuracy", "test_accuracy"])):
+    figure = Figure(figsize=(9, 3.5), layout="constrained")
+    for axis, wanted in zip(figure.subplots(1, 2), (["loss"], ["train_accuracy", "test_accuracy"])):
         for name in wanted:
             values = [float(row[names.index(name)]) for row in rows]
             epochs = [int(row[0]) for row in rows]
@@ -1149,6 +1180,8 @@ def plot_curves(out):
 def check_plot(config):
     if config.plot and not importlib.util.find_spec("matplotlib"):
         raise ValueError("--plot needs matplotlib: pip install matplotlib")
+    if config.neuron and config.demo:
+        raise ValueError("--neuron with --demo: its arms are the LIF's rules")
     if config.plot and config.demo and not config.out:
         raise ValueError("--plot with --demo needs --out, a folder for the pictures")
 

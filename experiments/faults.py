@@ -1,19 +1,23 @@
 """What does a fault cost a run? Kills, damaged checkpoints and a long run; about fifteen minutes on
 two cores.
 
-    python experiments/faults.py [--kills 50] [--cache-kills 20] [--flips 300] [--steps 2000]
+    python experiments/faults.py [--kills 50] [--cache-kills 20] [--flips 300] [--altered 1000]
+                                 [--steps 2000]
 
 Training runs and cache builds are killed with SIGKILL at random moments, every other run while a
 checkpoint is being written (there is one after each step), continued with --resume, and compared
 with an undisturbed run, bit for bit: weights, thresholds, optimizer and logs. Checkpoints are cut
-and their bits flipped, one at a time. A run of many steps is watched for memory, open files,
-threads and speed. Exit code 1 where anything was lost; writes experiments/results/faults.md.
-Moments and bits come from --seed, as far as an operating system lets moments be drawn.
+and their bits flipped, one at a time; and one thing in them is replaced by what no run writes. A
+run of many steps is watched for memory, open files, threads and speed. Exit code 1 where anything
+was lost; writes experiments/results/faults.md. Moments and bits come from --seed, as far as an
+operating system lets moments be drawn.
 """
 
 import argparse
+import contextlib
 import csv
 import datetime
+import io
 import os
 import pathlib
 import random
@@ -211,6 +215,70 @@ def damage(count, draw, folder):
     return [("checkpoint cut, or a bit of it flipped", count, note, wrong)]
 
 
+def wrong(value):
+    """What no run writes in the place of a value."""
+    if isinstance(value, torch.Tensor):
+        other = torch.float64 if value.dtype != torch.float64 else torch.float32
+        shapes = [value.new_ones(7), value[None], torch.zeros(0), value.flatten()[:-1]]
+        kinds = [value.to(other), value.to_sparse(), value.tolist(), None, "x"]
+        if value.is_floating_point():
+            kinds += [value * torch.nan, value + torch.inf, value.to(torch.complex64)]
+        return kinds + shapes[: None if value.dim() else 1]
+    if isinstance(value, bool):
+        return [2, 0.5, "x", [True], {}]
+    if isinstance(value, int):
+        return [-2, 2**70, 0.5, float("nan"), "x", [value], {}, torch.tensor([1, 2]), True]
+    if isinstance(value, float):
+        return [float("nan"), float("inf"), -float("inf"), "x", [value], {}, torch.ones(2), 1e300]
+    if isinstance(value, str):
+        return [5, b"x", [], {}, 0.5, torch.ones(3)]
+    if isinstance(value, dict):
+        return [None, [], 3, "x", {}, {5: 5}, dict(value, more=1), list(value)]
+    return [{}, "x", b"x", [[]], (None,), 3j]  # lists, and None
+
+
+def altered(checkpoint, draw, asked="--resume"):
+    """A copy of a checkpoint in which one thing that `asked` looks at is wrong, and which."""
+    once = {"data", "out", "cache", *train_cifar.ONCE}
+    places = [(name,) for name in checkpoint if name != "facts"]
+    places += [("best", name) for name in checkpoint["best"]]
+    places += [("config", name) for name in checkpoint["config"] if name not in once]
+    for part in ("model", "momentum", "facts"):
+        places += [(part, name) for name in checkpoint[part]]
+    if asked == "--eval":
+        parts = ("momentum", "scale", "rng", "meters", "steps", "facts")
+        places = [place for place in places if place[0] not in parts]
+    *path, last = draw.choice(places)
+    copy = {k: dict(v) if isinstance(v, dict) else v for k, v in checkpoint.items()}
+    inside = copy[path[0]] if path else copy
+    old = inside[last]
+    inside[last] = draw.choice(wrong(old))
+    return copy, f"{[*path, last]}: {inside[last]!r} for {old!r}"
+
+
+def alter(count, draw, folder):
+    """Altered checkpoints, resumed and tested: refused in one line, exit code 2."""
+    truth = load_checkpoint(folder / "undisturbed-0")
+    wrong = []
+    (folder / "altered").mkdir()
+    for i in range(count):
+        asked = ("--resume", "--eval")[i % 2]
+        copy, what = altered(truth, draw, asked)
+        torch.save(copy, folder / "altered" / "last.pt")
+        said = io.StringIO()
+        code = None
+        try:
+            with contextlib.redirect_stderr(said), contextlib.redirect_stdout(io.StringIO()):
+                train_cifar.main([asked, str(folder / "altered")])
+        except SystemExit as stop:
+            code = stop.code
+        except Exception as error:
+            code = repr(error)
+        if code != 2 or said.getvalue().count("\n") != 1:
+            wrong.append(f"{what} ended with {code}")
+    return [("one thing in a checkpoint replaced", count, "all refused in one line", wrong)]
+
+
 class Watched:
     """A data set that notes, at every batch of training, when it is and what the process holds."""
 
@@ -272,6 +340,7 @@ def main(options):
     parts = {
         kill: options.kills,
         damage: options.flips,
+        alter: options.altered,
         kill_cache: options.cache_kills,
         long_run: options.steps,
     }
@@ -292,7 +361,7 @@ def main(options):
 def page(options, lines):
     """What faults.md says."""
     flags = f"--kills {options.kills} --cache-kills {options.cache_kills} --flips {options.flips} "
-    flags += f"--steps {options.steps} --seed {options.seed}"
+    flags += f"--altered {options.altered} --steps {options.steps} --seed {options.seed}"
     lines = [
         "# Faults",
         "",
@@ -316,7 +385,8 @@ def page(options, lines):
 if __name__ == "__main__":
     raw = argparse.RawDescriptionHelpFormatter
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=raw)
-    defaults = {"kills": 50, "cache-kills": 20, "flips": 300, "steps": 2000, "seed": 0}
+    defaults = {"kills": 50, "cache-kills": 20, "flips": 300, "altered": 1000}
+    defaults |= {"steps": 2000, "seed": 0}
     for name, default in defaults.items():
         parser.add_argument(f"--{name}", type=int, default=default)
     path = ROOT / "experiments" / "results" / "faults.md"

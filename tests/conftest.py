@@ -23,7 +23,7 @@ from torchvision.transforms.functional import to_pil_image
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 SHARED = ROOT.parent / "shared" / "data"  # real recordings, where they are at hand
-sys.path.insert(0, str(ROOT))
+sys.path[:0] = [str(ROOT), str(ROOT / "experiments")]
 
 import dsatgo  # noqa: E402
 import train_cifar  # noqa: E402

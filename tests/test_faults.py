@@ -2,6 +2,9 @@
 many kills and many steps, are in experiments/faults.py."""
 
 import dataclasses
+import errno
+import io
+import json
 import math
 import os
 import pathlib
@@ -16,6 +19,7 @@ import urllib.error
 import zipfile
 
 import hypothesis.strategies as st
+import numpy as np
 import pytest
 import torch
 import torchvision
@@ -31,9 +35,11 @@ from conftest import (
 )
 from conftest import load
 from conftest import refused, run, table, torchrun
+from PIL import Image
 from hypothesis import HealthCheck, example, given, settings
 from torchvision.transforms.functional import to_pil_image
 
+import faults
 import train_cifar
 import train_dvs
 from train_cifar import Pictures, Settings, draw_shapes, main
@@ -117,7 +123,7 @@ def test_overflow_of_fp16_skips_steps_and_goes_on(tmp_path):
         return value * (1e36 if len(calls) <= 2 else 1)  # 1e36 x 65536 overflows
 
     result, checkpoint = trained(tmp_path, 6, loss, amp="fp16")
-    assert calls[:6] == [True] * 6 and checkpoint["scale"]["scale"] == 2.0**14, (
+    assert calls[:6] == [True] * 6 and checkpoint["scale"][0] == 2.0**14, (
         "two steps were skipped, the scale halved twice"
     )
     assert all(p.isfinite().all() for p in result["net"].parameters())
@@ -130,10 +136,9 @@ def test_a_skipped_first_step_leaves_weights_and_momentum_untouched(tmp_path):
     torch.manual_seed(0)
     fresh = train_cifar.build(Settings(arch="vggsnn", channels=2), 10, (3, 32, 32))
     assert all(torch.equal(p, checkpoint["model"][name]) for name, p in fresh.named_parameters())
-    buffers = [state["momentum_buffer"] for state in checkpoint["momentum"].values()]
-    assert len(buffers) == len(list(fresh.parameters())) and not any(
-        buffer.any() for buffer in buffers
-    )
+    buffers = checkpoint["momentum"]
+    assert buffers.keys() == dict(fresh.named_parameters()).keys()
+    assert not any(buffer.any() for buffer in buffers.values())
 
 
 def test_bf16_and_float32_agree_over_an_epoch(tmp_path):
@@ -208,7 +213,7 @@ def changed(finished, tmp_path, change):
         (lambda c: c["facts"].update(classes=["a", "b"]), ["classes"]),
         (lambda c: c["config"].update(theta_init=2.0), ["version", "theta_init"]),
         (lambda c: c["config"].update(dataset="nmnist"), ["nmnist"]),
-        (lambda c: c.pop("model"), ["no checkpoint of this program"]),
+        (lambda c: c.pop("config"), ["no checkpoint of this program"]),
     ],
 )
 def test_a_checkpoint_of_something_else_says_so_and_is_not_called_damaged(
@@ -219,16 +224,65 @@ def test_a_checkpoint_of_something_else_says_so_and_is_not_called_damaged(
     assert all(word in message for word in [*words]) and "damaged" not in message, message
 
 
-@pytest.mark.parametrize("part", ["momentum", "scale", "rng", "meters"])
+@pytest.mark.parametrize("part", ["model", "epoch", "best", "momentum", "scale", "rng", "meters"])
 def test_a_checkpoint_that_lacks_a_part_is_told_which(finished, tmp_path, capsys, part):
     path = changed(finished, tmp_path, lambda checkpoint: checkpoint.pop(part))
-    assert f"it lacks '{part}'" in refused(capsys, "--resume", path, base=[])
+    assert f"its {part} is missing" in refused(capsys, "--resume", path, base=[])
 
 
-@pytest.mark.parametrize("part", ["model", "config", "facts", "epoch", "best"])
-def test_what_lacks_the_network_or_its_settings_is_no_checkpoint(finished, tmp_path, capsys, part):
+@pytest.mark.parametrize("part", ["config", "facts"])
+def test_what_lacks_its_settings_is_no_checkpoint(finished, tmp_path, capsys, part):
     path = changed(finished, tmp_path, lambda checkpoint: checkpoint.pop(part))
     assert f"KeyError: '{part}'" in refused(capsys, "--resume", path, base=[])
+
+
+@pytest.mark.parametrize("asked", ["--resume", "--eval"])
+def test_altered_checkpoints_are_refused_in_one_line(finished, tmp_path, capsys, asked):
+    """Settings, weights, counts and facts, each replaced by what no run writes."""
+    draw = random.Random(asked)
+    truth = load(finished / "last.pt")
+    for _ in range(100):
+        checkpoint, what = faults.altered(truth, draw, asked)
+        torch.save(checkpoint, tmp_path / "last.pt")
+        before = (tmp_path / "last.pt").read_bytes()
+        try:
+            refused(capsys, asked, tmp_path, base=[])
+        except BaseException as error:
+            raise AssertionError(f"{what}: not refused, or by a traceback") from error
+        assert [path.name for path in tmp_path.iterdir()] == ["last.pt"], what
+        assert (tmp_path / "last.pt").read_bytes() == before, what
+
+
+@pytest.mark.parametrize(
+    "change, words",
+    [
+        (lambda c: c["model"]["conv1.current.0.weight"][0].fill_(math.nan), "model conv1"),
+        (lambda c: c["momentum"]["conv2.neuron.w"].fill_(math.inf), "momentum conv2.neuron.w"),
+        (lambda c: c["momentum"].update({"conv1.current.0.weight": torch.ones(1)}), "conv1"),
+        (lambda c: c["model"].update({"conv1.neuron.w": torch.ones(1).double()}), "neuron.w"),
+        (lambda c: c["scale"].fill_(math.nan), "scale"),
+        (lambda c: c["scale"].zero_(), "scale"),
+        (lambda c: c["meters"].fill_(-1), "meters"),
+        (lambda c: c["meters"].fill_(5), "meters"),
+        (lambda c: c.update(steps=4), "steps"),
+        (lambda c: c.update(steps=5, meters=torch.ones(3)), "its steps"),
+        (lambda c: c.update(epoch=4), "its epoch"),
+        (lambda c: c.update(epoch=-1), "its epoch"),
+        (lambda c: c.update(rng=c["rng"].flip(0)), "state"),
+        (lambda c: c["best"].update(epoch=7), "best epoch"),
+        (lambda c: c["config"].update(T=2.5), "--T 2.5: must be of type int"),
+        (lambda c: c["config"].update(channels=2**31 - 1), "memory"),
+        (lambda c: c["facts"].update(mean=[0.0, math.nan, 0.0]), "mean"),
+        (lambda c: c["facts"].update(std=[0.2, 0.0, 0.2]), "std"),
+    ],
+)
+def test_what_a_checkpoint_cannot_hold_is_named(finished, tmp_path, capsys, change, words):
+    assert words in refused(capsys, "--resume", changed(finished, tmp_path, change), base=[])
+
+
+@pytest.mark.parametrize("flags", [["--resume", ""], ["--eval", ""], ["--out="], ["--data="]])
+def test_a_variable_that_is_not_set_is_no_setting(capsys, flags):
+    assert f"{flags[0].strip('=')}: is empty" in refused(capsys, *flags)
 
 
 def test_a_checkpoint_of_before_a_setting_was_added_takes_its_default(finished, tmp_path):
@@ -251,6 +305,65 @@ def test_a_run_of_the_other_script_is_refused(finished, capsys):
 
 
 # Disk
+
+
+@pytest.mark.parametrize("number", [errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP])
+def test_without_locks_a_run_goes_on_and_says_so(tmp_path, capsys, monkeypatch, number):
+    def refuse(file, how):
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr(train_cifar.fcntl, "lockf", refuse)
+    run("--out", tmp_path, "--epochs", 1)
+    assert "no locks here" in capsys.readouterr().err and load(tmp_path / "last.pt")["epoch"] == 1
+
+
+@pytest.mark.parametrize(
+    "number, other", [(errno.EACCES, True), (errno.EAGAIN, True), (errno.EIO, False)]
+)
+def test_what_says_that_another_run_holds_the_lock(tmp_path, capsys, monkeypatch, number, other):
+    def refuse(file, how):
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr(train_cifar.fcntl, "lockf", refuse)
+    assert ("another run" in refused(capsys, "--out", tmp_path)) == other
+
+
+def test_a_line_that_a_spreadsheet_leaves_in_a_log_is_no_damage(tmp_path):
+    run("--out", tmp_path, "--stop-after", 1)
+    for name in ("log.csv", "layers.csv"):
+        with (tmp_path / name).open("a") as file:
+            file.write(",,,\r\n\r\n")
+    run("--resume", tmp_path, base=[])
+    assert [row["epoch"] for row in table(tmp_path / "log.csv")] == ["1", "2", "3"]
+
+
+@pytest.mark.parametrize("error", [MemoryError(), torch.OutOfMemoryError("CUDA out of memory")])
+def test_a_full_memory_ends_in_one_line(capsys, monkeypatch, error):
+    def load(*_):
+        raise error
+
+    monkeypatch.setattr(train_cifar, "load", load)
+    assert "memory" in refused(capsys).lower()
+
+
+def test_other_errors_keep_their_traceback(monkeypatch):
+    def load(*_):
+        raise RuntimeError("of the program")
+
+    monkeypatch.setattr(train_cifar, "load", load)
+    with pytest.raises(RuntimeError, match="of the program"):
+        run()
+
+
+@pytest.mark.parametrize("stdout", [None, "ascii"])
+def test_a_stdout_that_is_closed_or_knows_ascii_alone(tmp_path, monkeypatch, stdout):
+    stdout = stdout and io.TextIOWrapper(io.BytesIO(), stdout)
+    monkeypatch.setattr(sys, "stdout", stdout)
+    run("--out", tmp_path / "r\xfcn", "--epochs", 1)
+    assert load(tmp_path / "r\xfcn" / "last.pt")["epoch"] == 1
+    if stdout:
+        stdout.flush()
+        assert b"r\\xfcn" in stdout.buffer.getvalue()
 
 
 @pytest.mark.slow
@@ -317,6 +430,8 @@ def test_killed_at_random_moments_nothing_is_lost(tmp_path):
             "1",
             "--flips",
             "10",
+            "--altered",
+            "10",
             "--steps",
             "0",
             "--out",
@@ -326,7 +441,7 @@ def test_killed_at_random_moments_nothing_is_lost(tmp_path):
         text=True,
     )
     assert (
-        done.returncode == 0 and (tmp_path / "faults.md").read_text().count("| nothing |") == 4
+        done.returncode == 0 and (tmp_path / "faults.md").read_text().count("| nothing |") == 5
     ), done.stdout + done.stderr
 
 
@@ -364,7 +479,7 @@ def test_pictures_of_one_pixel_and_of_one_grey(tmp_path):
                 path.with_suffix(".txt").write_bytes(path.read_bytes()) and path.unlink()
                 for path in root.rglob("*.png")
             ],
-            ["png"],
+            ["a (.jpg .jpeg .png"],
         ),
         (
             lambda root: next(root.rglob("*.png")).write_bytes(
@@ -372,8 +487,8 @@ def test_pictures_of_one_pixel_and_of_one_grey(tmp_path):
             ),
             [".png", "--skip-bad"],
         ),
-        (lambda root: shutil.rmtree(root / "test"), ["test"]),
-        (shutil.rmtree, ["data"]),
+        (lambda root: shutil.rmtree(root / "test"), ["data/test/CLASS"]),
+        (shutil.rmtree, ["data/train/CLASS"]),
     ],
 )
 def test_folders_that_are_no_data_set(tmp_path, capsys, spoil, words):
@@ -389,6 +504,172 @@ def test_folders_that_are_no_data_set(tmp_path, capsys, spoil, words):
         base=FOLDER,
     )
     assert all(word in message for word in words), message
+
+
+RAMP = np.arange(64, dtype=np.uint16).reshape(8, 8)  # a ramp of greys: times 4, and 16 bits of it
+
+
+def grey(scale):
+    return (RAMP * 4 * scale).astype(np.uint16 if scale > 1 else np.uint8)
+
+
+def saved(path, image, **more):
+    image.save(path, **more)
+    return path
+
+
+def of_colour(alpha):
+    """Red where it shows, green where it is hidden: a half of each."""
+    pixels = np.zeros((8, 8, 4), np.uint8)
+    pixels[:, :4] = 255, 0, 0, 255
+    pixels[:, 4:] = 0, 255, 0, alpha
+    return Image.fromarray(pixels)
+
+
+@pytest.mark.parametrize("name", ["x.png", "x.tif", "x.pgm", "big.tif"])
+def test_16_bits_become_8(tmp_path, name):
+    """Of either byte order; a PGM's are read as 32."""
+    path = tmp_path / name
+    if name == "x.pgm":
+        path.write_bytes(b"P5 8 8 65535\n" + grey(257).astype(">u2").tobytes())
+    elif name == "big.tif":
+        saved(path, Image.frombytes("I;16B", (8, 8), grey(257).astype(">u2").tobytes()))
+    else:
+        saved(path, Image.fromarray(grey(257)))
+    picture = train_cifar.open_picture(path)
+    assert picture.mode == "RGB" and np.array_equal(np.asarray(picture)[..., 1], grey(1))
+
+
+@pytest.mark.parametrize("dtype", [np.int32, np.float32])
+def test_32_bits_are_refused_by_name(tmp_path, dtype):
+    path = saved(tmp_path / "x.tif", Image.fromarray(RAMP.astype(dtype)))
+    with pytest.raises(ValueError, match=r"x\.tif.*32 bits"):
+        train_cifar.open_picture(path)
+
+
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("kind", ["RGBA", "LA", "P", "RGB", "half"])
+def test_what_is_transparent_is_white(tmp_path, kind):
+    image = of_colour(128 if kind == "half" else 0)
+    if kind == "LA":
+        image = image.convert("LA")
+    path = tmp_path / "x.png"
+    if kind == "P":
+        palette = Image.fromarray(np.repeat(np.uint8([[0, 1]]), 4, 1).repeat(8, 0), "P")
+        palette.putpalette([255, 0, 0, 0, 255, 0])
+        saved(path, palette, transparency=b"\xff\x00")
+    elif kind == "RGB":
+        saved(path, image.convert("RGB"), transparency=(0, 255, 0))
+    else:
+        saved(path, image)
+    pixels = np.asarray(train_cifar.open_picture(path)).astype(int)
+    assert pixels[0, 0].tolist() == ([76] * 3 if kind == "LA" else [255, 0, 0])
+    shown = [127, 255, 127] if kind == "half" else [255] * 3
+    assert np.abs(pixels[0, 7] - shown).max() <= 1
+
+
+@pytest.mark.parametrize("orientation, turns", [(1, 0), (6, 3), (3, 2), (8, 1)])
+def test_a_picture_stands_as_its_exif_says(tmp_path, orientation, turns):
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    path = saved(tmp_path / "x.png", Image.fromarray(grey(1)), exif=exif)
+    picture = np.asarray(train_cifar.open_picture(path))[..., 0]
+    assert np.array_equal(picture, np.rot90(grey(1), turns))
+
+
+@pytest.mark.parametrize("dataset", ["folder", "imagenet"])
+def test_what_is_left_out_or_converted_is_said(tmp_path, capsys, dataset):
+    data = pictures(tmp_path / "data", n=4)
+    for part in ("train", "test"):
+        litter = data / part / ".ipynb_checkpoints"
+        litter.mkdir()
+        shutil.copy(next((data / part / "a").iterdir()), litter / "x.png")
+        shutil.copytree(litter, data / part / "__MACOSX")
+        shutil.copytree(litter, data / part / "a" / ".ipynb_checkpoints")
+        shutil.copytree(litter, data / part / "a" / "__MACOSX")
+        shutil.copy(litter / "x.png", data / part / "a" / "._0.png")
+        for name in ("x.gif", "y.GIF", "z.jfif"):
+            shutil.copy(litter / "x.png", data / part / "b" / name)
+    Image.fromarray(grey(257)).save(data / "train" / "a" / "deep.PNG")
+    of_colour(0).save(data / "train" / "b" / "clear.png")
+    more = dict(dataset=dataset, data=str(data), image_size=8, skip_bad=True)
+    train, test = train_cifar.load(Settings(**more))
+    assert (len(train), len(test)) == (10, 8) and train.facts["classes"] == ["a", "b"]
+    out = capsys.readouterr().out
+    assert out.count("by ending: 2 .gif, 1 .jfif") == 2
+    assert "of 10 pictures converted to RGB: 1 I;16, 1 RGBA\n" in out
+
+
+def replaced(data):
+    path = next((data / "train" / "a").iterdir())
+    Image.fromarray(np.asarray(Image.open(path))[:20]).save(path)
+
+
+def swapped(data):
+    (a, b) = (next((data / "test" / name).iterdir()) for name in "ab")
+    a.rename(data / "kept")
+    b.rename(a)
+    (data / "kept").rename(b)
+
+
+def renamed(data):
+    path = next((data / "train" / "a").iterdir())
+    path.rename(path.with_stem(path.stem + "0"))
+
+
+@pytest.mark.parametrize(
+    "change, what",
+    [
+        (replaced, "other train pictures"),
+        (swapped, "other test pictures"),
+        (renamed, "other train pictures"),
+        (lambda data: next((data / "test" / "b").iterdir()).unlink(), "other test pictures"),
+        (lambda data: shutil.copytree(data / "train", data / "val"), "other test pictures"),
+        (lambda data: (data / "test" / "c").mkdir(), "no pictures in"),
+    ],
+)
+@pytest.mark.parametrize("dataset", ["folder", "imagenet"])
+def test_pictures_that_changed_are_noticed(tmp_path, capsys, change, what, dataset):
+    data = pictures(tmp_path / "data", side=32)
+    more = ["--dataset", dataset, "--data", data, "--T", 1, "--image-size", 32, "--workers", 0]
+    run(*more, "--out", tmp_path / "run", "--epochs", 2, "--stop-after", 1, base=FOLDER)
+    shutil.copytree(data, tmp_path / "moved")
+    run("--resume", tmp_path / "run", "--data", tmp_path / "moved", "--stop-after", 1, base=[])
+    change(data)
+    assert what in refused(capsys, "--resume", tmp_path / "run", base=[])
+
+
+def test_class_names_that_are_no_text(tmp_path, capsys):
+    sys.stderr.reconfigure(errors="backslashreplace")  # as Python's own is
+    name = os.fsdecode(b"caf\xe9")
+    data = pictures(tmp_path / os.fsdecode(b"d\xe9"), classes=(name, "b"))
+    shutil.copy(next((data / "train" / "b").iterdir()), data / "train" / "b" / "x.gif")
+    (data / "train" / name / "bad.png").write_text("no picture")
+    more = ["--dataset", "folder", "--data", data, "--skip-bad", "--epochs", 2, "--stop-after", 1]
+    run(*more, "--out", tmp_path / "run", base=FOLDER)
+    run("--resume", tmp_path / "run", base=[])
+    facts = json.loads((tmp_path / "run" / "config.json").read_text())["facts"]
+    assert facts["classes"] == load(tmp_path / "run" / "last.pt")["facts"]["classes"] == ["b", name]
+    (data / "test" / name).rename(data / "test" / "tea")
+    assert "left out" in capsys.readouterr().err
+    assert "caf" in refused(capsys, "--eval", tmp_path / "run", base=[])
+
+
+def test_cifar_that_is_there_is_read_and_nothing_written(tmp_path, monkeypatch):
+    cifar_files("cifar10", tmp_path, monkeypatch)
+    before = sorted(tmp_path.rglob("*"))
+    train_cifar.load(Settings(data=str(tmp_path)))
+    assert sorted(tmp_path.rglob("*")) == before
+
+
+def test_a_tilde_is_the_home(tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    data = pictures(tmp_path / "data", side=32)
+    run("--dataset", "folder", "--data", "~/data", "--out=~/run", "--epochs", 2, base=FOLDER)
+    shutil.rmtree(tmp_path / "run" / "best.pt", ignore_errors=True)
+    run("--eval", "~/run", base=[])
+    run("--resume", "~/run", base=[])
+    assert data.is_dir() and load(tmp_path / "run" / "last.pt")["epoch"] == 2
 
 
 def test_a_damaged_cifar_archive_and_labels_out_of_range(tmp_path, capsys, monkeypatch):

@@ -503,8 +503,9 @@ def test_trainer_restores_the_scale():
     trainer, other = (Trainer(small(), epochs=1, amp="fp16") for _ in range(2))
     trainer.scaler.scale(torch.zeros(1))
     trainer.scaler.update(8.0)
+    trainer.scaler._growth_tracker.fill_(5)
     other.load_state_dict(trainer.state_dict())
-    assert other.scaler.get_scale() == 8
+    assert other.scaler.get_scale() == 8 and other.scaler.state_dict()["_growth_tracker"] == 5
 
 
 def test_trainer_refuses_an_unknown_precision():

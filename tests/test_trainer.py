@@ -233,6 +233,13 @@ def test_eval_finds_the_accuracy_of_the_log_again(tmp_path, capsys):
         (["--eval", "nowhere.pt"], ["nowhere.pt"]),
         (["stray"], ["stray"]),
         (["--label-smoothing", "2"], ["--label-smoothing 2"]),
+        (["--limit-train", f"{10**30}"], ["--limit-train 1000"]),
+        (["--seed", f"{2**64}"], ["--seed"]),
+        (["--f-c", "nan"], ["--f-c nan"]),
+        (["--neuron", "nowhere.py:LIF"], ["--neuron nowhere.py:LIF", "FILE.py:NAME"]),
+        (["--neuron", "LIF"], ["--neuron LIF"]),
+        (["--neuron", f"{dsatgo.__file__}:Lif"], ["KeyError('Lif')"]),
+        (["--neuron", f"{dsatgo.__file__}:LIF", "--demo"], ["--neuron with --demo"]),
     ],
 )
 def test_bad_settings_end_in_one_line(arguments, words, capsys, tmp_path):
@@ -328,7 +335,8 @@ def test_what_only_says_where_and_how_a_run_runs_may_change(tmp_path):
     run(*more, "--data", data, "--out", tmp_path / "cut", "--stop-after", 1, base=FOLDER)
     data.rename(tmp_path / "moved")
     changed = ["--data", tmp_path / "moved", "--workers", 1, "--save-every", 1, "--recompute"]
-    run("--resume", tmp_path / "cut", *changed, "--device", "cpu", "--no-compile", base=[])
+    changed += ["--device", "cpu:0", "--no-compile", "--out", tmp_path / "cut"]
+    run("--resume", tmp_path / "cut", *changed, base=[])
     assert_same_run(tmp_path / "whole", tmp_path / "cut")
 
 
@@ -1129,7 +1137,8 @@ def test_without_a_download_one_helpful_line(capsys, tmp_path, monkeypatch):
 
     monkeypatch.setattr(torchvision.datasets.cifar, "download_and_extract_archive", offline)
     message = refused(capsys, "--data", tmp_path, base=[])
-    assert all(word in message for word in ("cifar-10-python.tar.gz", str(tmp_path), "--demo"))
+    words = "cifar-10-python.tar.gz", str(tmp_path), "--demo", torchvision.datasets.CIFAR10.url
+    assert all(word in message for word in words), message
 
 
 # Several processes
