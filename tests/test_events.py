@@ -302,6 +302,7 @@ def as_people_call(**more):
     [
         dict(t=np.array([0, 1, 2, 9], np.uint32) + np.uint32(4_000_000_000)),
         dict(t=np.array([0, 1, 2, 9]) - 5),
+        dict(t=np.array([0, 1, 2, 9], np.uint32) * np.uint32(10**8)),
         dict(p=np.array([False, True, True, False])),
         dict(x=np.arange(4, dtype=np.uint16), y=torch.tensor([0, 0, 1, 1])),
     ],
@@ -1847,7 +1848,8 @@ def test_under_torchrun_one_process_simulates_and_decodes(tmp_path, monkeypatch)
 
 
 # ---- the demo ----
-def test_the_demo_needs_ten_recordings_of_each_part(capsys):
+def test_the_demo_needs_ten_recordings_of_each_part(capsys, monkeypatch):
+    without_camera(monkeypatch)
     for part, n in (("train", 9), ("test", 9), ("test", "none")):
         assert "ten classes" in refused(capsys, "--demo", f"--limit-{part}", n, base=[])
 
