@@ -149,13 +149,12 @@ def decode_aedat(data, name):
     if (i := first(address >> 16 != 0)) is not None:
         reason = f"address {address[i]:#010x} is not a DVS128's: another sensor"
         check(False, start + 8 * i, reason)
-    less = clock[1:] < clock[:-1]
-    backward = less & (np.diff(clock).view(np.int32) < 0)  # else it has passed 2^32
-    if (i := first(backward)) is not None:
-        reason = f"time goes backward, from {clock[i]} to {clock[i + 1]} microseconds"
-        check(False, start + 8 * (i + 1), reason)
     t = clock.astype(np.int64)
-    t[1:] += np.cumsum(less) << 32
+    for i in np.flatnonzero(clock[1:] < clock[:-1]).tolist():
+        back = np.diff(clock[i : i + 2]).view(np.int32) < 0  # else it has passed 2^32
+        reason = f"time goes backward, from {clock[i]} to {clock[i + 1]} microseconds"
+        check(not back, start + 8 * (i + 1), reason)
+        t[i + 1 :] += 1 << 32
     special = address & 0x8000 != 0
     address = address[~special]
     t = t[~special]
@@ -243,9 +242,10 @@ def events_to_frames(
         if value not in choices:
             raise ValueError(f"{name}={value!r}: must be one of {', '.join(choices)}")
     t, x, y, p = events_of(t, x, y, p, sensor)
-    window = np.arange(len(t)) * T // len(t)
     if by == "time":
         window = (t - t[0]) * T // (int(t[-1] - t[0]) + 1)
+    else:
+        window = np.arange(len(t)) * T // len(t)
     columns, rows = (np.arange(side) * size // side for side in sensor)
     if orientation == "upright":
         columns = columns[::-1]
