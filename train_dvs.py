@@ -175,7 +175,7 @@ def events_of(t, x, y, p, sensor):
             raise ValueError(f"{name}: {values.dtype} {list(values.shape)}, not [N] whole numbers")
         if end and not 0 <= values.min() <= values.max() < end:
             raise ValueError(f"{name}: {values.min()} to {values.max()}, not 0 to {end - 1}")
-        events.append(values.astype(np.int64))
+        events.append(values.astype(np.int64, copy=False))
     t = events[0]
     if (i := first(t[1:] < t[:-1])) is not None:
         raise ValueError(f"t: goes backward at event {i + 1}, from {t[i]} to {t[i + 1]}")

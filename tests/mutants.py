@@ -2941,7 +2941,7 @@ MUTANTS = [
                 "values.max() < end",
             ),
             ("places beyond the sensor", "values.max() < end", "values.max()"),
-            ("uint32 overflows", "values.astype(np.int64)", "values"),
+            ("uint32 overflows", "values.astype(np.int64, copy=False)", "values"),
             ("backward times", "(i := first(t[1:] < t[:-1]))", "(i := None)"),
         ],
     ),
