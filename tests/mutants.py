@@ -3189,41 +3189,56 @@ MUTANTS = [
         "train_dvs.py",
         "Settings",
         "test_events.py -m 'not slow' -k 'recipe'",
-        [
-            ("ten times the pull of TET", "setting(0.001", "setting(0.01"),
-        ],
+        [("ten times the pull of TET", "setting(0.001", "setting(0.01")],
     ),
     (
         "train_dvs.py",
         "Settings",
         "test_events.py -m 'not slow' -k 'demo_compares'",
-        [
-            ("another demo's size", "size=32", "size=48"),
-        ],
+        [("another demo's size", "size=32", "size=48")],
     ),
     (
         "train_dvs.py",
         "decode_aedat",
-        "test_events.py -m 'not slow' -k 'by_hand_is_read or header or special or bad_files or written_is_read'",
+        "test_events.py -m 'not slow' -k 'by_hand_is_read or header or special or bad_files or written_is_read or clock_goes'",
         [
             ("special events kept", "address = address[~special]\n    t = t[~special]", "pass"),
             ("time not from 0", "return (t - t[0],", "return (t,"),
             ("bit 16 accepted", "address >> 16 != 0", "address >> 17 != 0"),
-            ("equal times refused", "t[1:] < t[:-1]", "t[1:] <= t[:-1]"),
+            (
+                "equal times taken for a crossing",
+                "clock[1:] < clock[:-1]",
+                "clock[1:] <= clock[:-1]",
+            ),
+            ("a crossing refused", "np.diff(clock[i:i + 2]).view(np.int32) < 0", "True"),
+            ("a crossing not counted", "t[i + 1:] += 1 << 32", "pass"),
+            ("backward times accepted", "check(not back,", "check(True,"),
             ("half events accepted", "% 8", "% 4"),
             (
                 "header goes on after its end",
                 "if b'end of ascii header' in line.lower():",
                 "if False:",
             ),
+            ("another chip accepted", "check(not other,", "check(True,"),
+            ("the chip in one case only", ", line, re.I)", ", line)"),
         ],
     ),
     (
         "train_dvs.py",
         "write_aedat",
         "test_events.py -m 'not slow' -k 'written_is_read'",
+        [("x and y swapped", "y << 8 | x << 1 | p", "x << 8 | y << 1 | p")],
+    ),
+    (
+        "train_dvs.py",
+        "write_aedat",
+        "test_events.py -m 'not slow' -k 'not_written'",
         [
-            ("x and y swapped", "y << 8 | x << 1 | p", "x << 8 | y << 1 | p"),
+            (
+                "places that wrap",
+                "t, x, y, p = events_of(t, x, y, p, (128, 128))",
+                "t, x, y, p = (np.asarray(v, np.int64) for v in (t, x, y, p))",
+            )
         ],
     ),
     (
@@ -3255,10 +3270,33 @@ MUTANTS = [
     ),
     (
         "train_dvs.py",
-        "events_to_frames",
-        "test_events.py -m 'not slow' -k 'frames_count or frames_are_the or saturate'",
+        "events_of",
+        "test_events.py -m 'not slow' -k 'whole_numbers or no_event'",
         [
-            ("the last event in a window of its own", "(int(t[-1]) + 1)", "max(int(t[-1]), 1)"),
+            ("floats cut off", "values.dtype.kind not in 'biu' or ", ""),
+            ("empty, and of several lengths", "values.shape != (max(1, np.size(t)),)", "False"),
+            (
+                "negative places wrap",
+                "0 <= values.min() <= values.max() < end",
+                "values.max() < end",
+            ),
+            ("places beyond the sensor", "values.max() < end", "values.max()"),
+            ("uint32 overflows", "values.astype(np.int64, copy=False)", "values"),
+            ("backward times", "(i := first(t[1:] < t[:-1]))", "(i := None)"),
+        ],
+    ),
+    (
+        "train_dvs.py",
+        "events_to_frames",
+        "test_events.py -m 'not slow' -k 'frames_count or frames_are_the or saturate or whole_numbers or no_event'",
+        [
+            (
+                "the last event in a window of its own",
+                "(int(t[-1] - t[0]) + 1)",
+                "max(int(t[-1] - t[0]), 1)",
+            ),
+            ("times taken to begin at 0", "(t - t[0]) * T", "t * T"),
+            ("another choice in place of a misspelt one", "if value not in choices:", "if False:"),
             ("mirrored, not turned", "rows = rows[::-1]", "pass"),
             ("counts wrap", "np.minimum(counts, 255)", "counts"),
             (
@@ -3270,8 +3308,62 @@ MUTANTS = [
     ),
     (
         "train_dvs.py",
+        "stops_held",
+        "test_events.py -m 'not slow' -k 'spread_over'",
+        [
+            (
+                "signals reach a worker's beginning",
+                "signal.pthread_sigmask(signal.SIG_BLOCK, STOPS)",
+                "signal.pthread_sigmask(signal.SIG_BLOCK, [])",
+            ),
+            ("signals stay held", "signal.pthread_sigmask(signal.SIG_SETMASK, before)", "pass"),
+        ],
+    ),
+    (
+        "train_dvs.py",
+        "serve",
+        "test_events.py -k 'runs_already'",
+        [("signals end a worker", "signal.signal(number, signal.SIG_IGN)", "pass")],
+    ),
+    (
+        "train_dvs.py",
+        "serve",
+        "test_events.py -m 'not slow' -k 'outlives or spread_over'",
+        [
+            ("workers wait for a reader for ever", "ours.close()", "pass"),
+            ("an error ends a worker", "except Exception as error:", "except KeyError as error:"),
+        ],
+    ),
+    (
+        "train_dvs.py",
+        "spread",
+        "test_events.py -m 'not slow' -k 'spread_over'",
+        [
+            ("a killed worker not noticed", "if (code := worker.exitcode):", "if False:"),
+            ("errors taken for results", "if isinstance(result, Exception):", "if False:"),
+            ("workers stay", "worker.kill()\n                worker.join()", "pass"),
+            ("one worker's share is everybody's", "jobs[k::count]", "jobs"),
+        ],
+    ),
+    (
+        "train_dvs.py",
+        "turns",
+        "test_events.py -m 'not slow' -k 'locks_are_not'",
+        [
+            ("nobody waits", "fcntl.lockf(file, fcntl.LOCK_EX)", "pass"),
+            ("no lock, no run", "except OSError as error:", "except KeyError as error:"),
+        ],
+    ),
+    (
+        "train_dvs.py",
+        "ending",
+        "test_events.py -m 'not slow' -k 'endings_have'",
+        [("endings in one case only", ".suffix.lower()", ".suffix")],
+    ),
+    (
+        "train_dvs.py",
         "decode",
-        "test_events.py -m 'not slow' -k 'settings_say or are_transposed or drops or damaged'",
+        "test_events.py -m 'not slow' -k 'settings_say or are_transposed or drops or damaged or bad_member or foreign or jumps'",
         [
             (
                 "CIFAR10-DVS not transposed",
@@ -3283,41 +3375,79 @@ MUTANTS = [
                 "if how.transposed and how.orientation == 'upright':",
                 "if how.transposed:",
             ),
-            ("special events not reported", "return (frames, dropped,", "return (frames, 0,"),
             (
-                "unreadable files end the run with a traceback",
-                "(ValueError, OSError, zipfile.BadZipFile)",
-                "(OSError, zipfile.BadZipFile)",
+                "special events not reported",
+                "dropped, int(",
+                "0, int(",
+                "test_events.py::test_what_decoding_drops_is_counted",
+            ),
+            (
+                "what is raised in decoding ends the run",
+                "except Exception as error:",
+                "except (ValueError, OSError) as error:",
+                "test_events.py::test_a_bad_member_is_named_with_its_archive_or_left_out",
+            ),
+            (
+                "a file's name left out",
+                "text if name in text else f'{name}: {text}'",
+                "text",
+                "test_events.py::test_a_bad_member_is_named_with_its_archive_or_left_out",
+            ),
+            (
+                "foreign files not named",
+                "if ending(name) in FOREIGN:",
+                "if False:",
+                "test_events.py::test_a_foreign_recording_or_dangling_link_is_named_or_left_out",
+            ),
+            (
+                "a jump not said",
+                "if seconds[jump] > 1:",
+                "if False:",
+                "test_events.py::test_a_clock_that_jumps_forward_is_said_in_one_line_with_the_time",
             ),
         ],
     ),
     (
         "train_dvs.py",
+        "name_of",
+        "test_events.py -m 'not slow' -k 'bad_member'",
+        [("the archive not named", "f'{item.file}/{item.member}'", "item.member")],
+    ),
+    (
+        "train_dvs.py",
+        "inside",
+        "test_events.py -m 'not slow' -k 'endings_have'",
+        [("hidden files listed", " if not hidden(path.name)", "")],
+    ),
+    (
+        "train_dvs.py",
         "members",
-        "test_events.py -m 'not slow' -k 'recordings_are_those'",
+        "test_events.py -m 'not slow' -k 'recordings_are_those or distributed'",
         [
             (
                 "an archive's class is its own name",
                 "pathlib.PurePosixPath(name).parent.name",
                 "path.name",
             ),
+            ("litter in archives", " and (not hidden(name))", ""),
         ],
     ),
     (
         "train_dvs.py",
         "recordings",
-        "test_events.py -m 'not slow' -k 'folders_that or hidden'",
+        "test_events.py -m 'not slow' -k 'folders_that or endings_have'",
         [
-            (
-                "strays ignored",
-                "elif path.is_file() and (not path.name.startswith('.')):",
-                "elif False:",
-            ),
-            ("the cache is a class", "if path.parent.name == 'cache':", "if False:"),
+            ("files left out without a word", "if left:", "if False:"),
+            ("the cache is a class", " and path.name != 'cache'", ""),
             (
                 "empty classes ignored",
-                "raise ValueError(f'{path}: a class without recordings')",
-                "pass",
+                "- {item.label for item in found}",
+                "- {path.name for path in folders}",
+            ),
+            (
+                "any archive before the folders",
+                "if ending(item.member) in FORMATS]",
+                "if ending(item.member) in known]",
             ),
         ],
     ),
@@ -3326,19 +3456,31 @@ MUTANTS = [
         "number",
         "test_events.py -m 'not slow' -k 'named_splits or tenth'",
         [
-            ("first number of the name", "digits[-1]", "digits[0]"),
-            ("ordered as text", "return int(digits[-1])", "return digits[-1]"),
+            ("first number of the name", "found[-1]", "found[0]"),
+            ("ordered as text", "return found[-1]", "return str(found[-1])"),
         ],
     ),
     (
         "train_dvs.py",
+        "numbers",
+        "test_events.py -m 'not slow' -k 'need_no_number'",
+        [("random splits ordered as text", "[int(digits) for", "[digits for")],
+    ),
+    (
+        "train_dvs.py",
         "split_by",
-        "test_events.py -m 'not slow' -k 'named_splits or tenth or random_splits_draw or ordered'",
+        "test_events.py -m 'not slow' -k 'named_splits or tenth or random_splits_draw or ordered or need_no_number'",
         [
             ("tet and tebn swapped", "if kind == 'tebn':", "if kind == 'tet':"),
             ("trained on the test set", "train += mine[:-n]", "train += mine"),
             ("rounded down", "round(len(mine) / 10)", "len(mine) // 10"),
-            ("same numbers accepted", "if number(one) == number(other):", "if False:"),
+            ("same numbers accepted", "number(one) == number(other)", "False"),
+            (
+                "random splits need numbers that differ",
+                "if not drawn and number(one)",
+                "if number(one)",
+            ),
+            ("random splits need numbers", "numbers if drawn else number", "number"),
             ("the seed ignored", "default_rng(int(seed))", "default_rng(0)"),
         ],
     ),
@@ -3360,64 +3502,171 @@ MUTANTS = [
     ),
     (
         "train_dvs.py",
-        "cached_frames",
-        "test_events.py -m 'not slow' -k 'file_has_changed or are_transposed or left_out or half_written'",
+        "Events.__reduce__",
+        "test_events.py -m 'not slow' -k 'travel'",
         [
-            ("transposition not in the key", "tuple(how)", "tuple(how)[:4]"),
-            ("files not in the key", ", files, config.skip_bad", ", config.skip_bad"),
-            ("skipping not in the key", ", config.skip_bad))", "))"),
-            ("half-written caches accepted", "if not about.exists():", "if not path.exists():"),
+            ("frames travel by value", "isinstance(frames, np.memmap) and", "False and"),
+            (
+                "a part travels as the whole file's beginning",
+                " and isinstance(frames.base, mmap.mmap)",
+                "",
+            ),
+        ],
+    ),
+    (
+        "train_dvs.py",
+        "cached_frames",
+        "test_events.py -m 'not slow' -k 'file_has_changed or are_transposed or left_out or half_written or damaged_cache or complete_cache or bad_member or home or full_for'",
+        [
+            (
+                "transposition not in the key",
+                "tuple(how)",
+                "tuple(how)[:4]",
+                "test_events.py::test_archives_of_cifar10dvs_are_transposed_and_not_taken_for_a_folder_s",
+            ),
+            (
+                "files not in the key",
+                ", stat.st_size, stat.st_mtime_ns",
+                "",
+                "test_events.py::test_a_cache_is_not_used_when_a_file_has_changed",
+            ),
+            (
+                "skipping not in the key",
+                "which, config.skip_bad",
+                "which",
+                "test_events.py::test_recordings_left_out_do_not_shift_labels_and_are_not_taken_from_a_cache",
+            ),
+            (
+                "the path in the key",
+                "os.path.relpath(item.file, root)",
+                "item.file",
+                "test_events.py::test_a_complete_cache_is_used_where_nothing_may_be_written",
+            ),
+            (
+                "half-written caches accepted",
+                "if not about.exists():\n            folder",
+                "if not path.exists():\n            folder",
+                "test_events.py::test_a_half_written_or_damaged_cache_is_not_used",
+            ),
+            (
+                "damage not noticed",
+                "if sums != known['crc32']:",
+                "if False:",
+                "test_events.py::test_a_damaged_cache_is_noticed_and_made_again_when_its_description_is_removed",
+            ),
+            (
+                "a damaged description ends in a traceback",
+                "except Exception as error:",
+                "except KeyError as error:",
+                "test_events.py::test_a_damaged_cache_is_noticed_and_made_again_when_its_description_is_removed",
+            ),
+            (
+                "a full disk in a traceback",
+                "except OSError as error:",
+                "except KeyError as error:",
+                "test_events.py::test_a_disk_that_is_full_for_a_worker_is_no_bad_recording",
+            ),
+            (
+                "left out from a cache without a word",
+                "if len(sums) < len(items):",
+                "if False:",
+                "test_events.py::test_a_bad_member_is_named_with_its_archive_or_left_out",
+            ),
+            (
+                "a folder called ~",
+                "root / 'cache').expanduser()",
+                "root / 'cache')",
+                "test_events.py::test_a_home_folder_is_found",
+            ),
         ],
     ),
     (
         "train_dvs.py",
         "cached_frames",
         "test_events.py -m 'not slow' -k 'settings_say and flat'",
-        [
-            ("always in the data's folder", "config.cache or ", ""),
-        ],
+        [("always in the data's folder", "config.cache or ", "")],
     ),
     (
         "train_dvs.py",
         "decode_all",
-        "test_events.py -m 'not slow' -k 'left_out or cannot_be_read'",
+        "test_events.py -m 'not slow' -k 'left_out or cannot_be_read or loses_all'",
         [
-            ("skips without being told", "if not skip_bad:", "if False:"),
-            ("labels shifted by what was left out", "good.append(i)", "good.append(len(good))"),
+            ("skips without being told", "elif skip_bad:", "elif True:"),
+            ("gaps stay", "if i != j:", "if False:"),
+            (
+                "a class that loses all",
+                "- {items[i].label for i in good}",
+                "- {item.label for item in items}",
+            ),
+            (
+                "labels shifted by what was left out",
+                "dict(good=good",
+                "dict(good=list(range(len(good)))",
+            ),
         ],
     ),
     (
         "train_dvs.py",
         "download",
-        "test_events.py -m 'not slow' -k 'ten_archives_are_asked'",
+        "test_events.py -m 'not slow' -k 'ten_archives_are_asked or address'",
         [
             ("checksums not given", "f'{name}.zip', md5)", "f'{name}.zip')"),
+            (
+                "a wrong checksum in a traceback",
+                "except (OSError, RuntimeError) as error:",
+                "except OSError as error:",
+            ),
         ],
     ),
     (
         "train_dvs.py",
         "load",
-        "test_events.py -m 'not slow' -k 'without_download or limits or test_list or folders_that or another_split'",
+        "test_events.py -m 'not slow' -k 'limits or test_list or folders_that or another_split or go_on_with or stopped_is or distributed'",
         [
-            ("downloads for a folder", "if cifar10dvs and config.download:", "if config.download:"),
-            ("the split ignored", "split_by(items, config.split)", "split_by(items, 'tet')"),
+            (
+                "the split ignored",
+                "split_by(items, config.split)",
+                "split_by(items, 'tet')",
+                "test_events.py::test_the_test_list_depends_on_the_test_recordings_alone",
+            ),
             ("other classes to test accepted", " or names != tested", ""),
-            ("test list of the training set", "for item in parts[1])", "for item in parts[0])"),
+            (
+                "test list of the training set",
+                "checksum(parts[1],",
+                "checksum(parts[0],",
+                "test_events.py::test_the_test_list_depends_on_the_test_recordings_alone",
+            ),
             (
                 "test recordings not limited",
-                "(config.limit_train, config.limit_test)",
-                "(config.limit_train, None)",
+                "getattr(config, f'limit_{part}')",
+                "config.limit_train",
             ),
             ("limited to the first", "order[:limit]", "range(limit)"),
+            (
+                "goes on with other recordings",
+                "checksum(items, sums)",
+                "checksum(items, [0] * len(items))",
+                "test_events.py::test_a_run_does_not_go_on_with_other_recordings",
+            ),
+            (
+                "half a simulation used",
+                "if (root / UNFINISHED).exists():",
+                "if False:",
+                "test_events.py::test_a_simulation_that_stopped_is_not_used_and_done_again",
+            ),
+            (
+                "Train and Test are classes",
+                "path.name.lower(): path",
+                "path.name: path",
+                "test_events.py::test_nmnist_is_read_as_it_is_distributed",
+            ),
         ],
     ),
     (
         "train_dvs.py",
         "views",
         "test_events.py -m 'not slow' -k 'thresholds_of_log or half_as_far'",
-        [
-            ("black beyond the picture", "padding_mode='border'", "padding_mode='zeros'"),
-        ],
+        [("black beyond the picture", "padding_mode='border'", "padding_mode='zeros'")],
     ),
     (
         "train_dvs.py",
@@ -3439,40 +3688,67 @@ MUTANTS = [
     (
         "train_dvs.py",
         "record_file",
-        "test_events.py -m 'not slow' -k 'recording_of_a_picture'",
+        "test_events.py -m 'not slow' -k 'recording_of_a_picture or broken_picture'",
         [
             ("red alone", "picture.convert('L')", "picture.convert('RGB').split()[0]"),
+            (
+                "a broken picture ends all",
+                "except ValueError as error:",
+                "except KeyError as error:",
+            ),
         ],
     ),
     (
         "train_dvs.py",
         "simulate",
-        "test_events.py -m 'not slow' -k 'noise_of_its_own'",
+        "test_events.py -m 'not slow' -k 'noise_of_its_own or broken_picture'",
         [
             ("one seed for all", "jobs.append((source, i,", "jobs.append((source, 0,"),
             ("each recording over the last", "counts[label] = n + 1", "pass"),
+            (
+                "broken pictures left out without being told",
+                "if bad and (not skip_bad):",
+                "if False:",
+            ),
+            ("left out without a word", "print(f'left out: {bad}', file=sys.stderr)", "pass"),
         ],
     ),
     (
         "train_dvs.py",
         "simulated",
-        "test_events.py -m 'not slow' -k 'simulates_parts'",
+        "test_events.py -m 'not slow' -k 'simulates_parts or stopped_is or broken_picture'",
         [
             (
                 "limits of training alone",
                 "config.limit_train + (config.limit_test or 0)",
                 "config.limit_train",
             ),
-            ("parts in one folder", "root / part)", "root)"),
+            ("parts in one folder", "root / part,", "root,"),
+            (
+                "not begun again",
+                "if inside(root) and (not unfinished.exists()):",
+                "if inside(root):",
+            ),
+            ("what stopped stays", "shutil.rmtree(path)", "pass"),
+            (
+                "half-way not marked",
+                "unfinished.touch()",
+                "unfinished.touch()\n    unfinished.unlink()",
+            ),
+            ("never whole", "unfinished.unlink()", "pass"),
         ],
+    ),
+    (
+        "train_dvs.py",
+        "simulated_shapes",
+        "test_events.py -m 'not slow' -k 'demo_needs'",
+        [("a demo that lacks classes", "< 10", "< 1")],
     ),
     (
         "train_dvs.py",
         "plot_frames",
         "test_events.py -m 'not slow' -k 'are_drawn_on_red'",
-        [
-            ("on and off swapped", "on, off = torch.from_numpy", "off, on = torch.from_numpy"),
-        ],
+        [("on and off swapped", "on, off = torch.from_numpy", "off, on = torch.from_numpy")],
     ),
     (
         "train_dvs.py",
@@ -3491,7 +3767,7 @@ MUTANTS = [
     (
         "train_dvs.py",
         "main",
-        "test_events.py -m 'not slow' -k 'simulates_once or demo_compares'",
+        "test_events.py -m 'not slow' -k 'simulates_once or demo_compares or without_download or torchrun'",
         [
             (
                 "simulates again on resuming",
@@ -3503,6 +3779,17 @@ MUTANTS = [
                 "compare(config, *load(config), loss)",
                 "compare(config, *load(config))",
             ),
+            (
+                "downloads for a folder",
+                "if config.download and config.dataset == 'cifar10dvs':",
+                "if config.download:",
+            ),
+            (
+                "every process simulates",
+                "once(config, functools.partial(simulated, config))",
+                "simulated(config)",
+            ),
+            ("every process decodes", "if 'RANK' in os.environ:", "if False:"),
         ],
     ),
 ]

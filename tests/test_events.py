@@ -5,11 +5,17 @@ import dataclasses
 import io
 import itertools
 import multiprocessing
-import multiprocessing.dummy
+import os
 import pathlib
+import pickle
+import resource
 import shutil
+import signal
 import struct
+import subprocess
+import sys
 import tarfile
+import time
 import types
 import zipfile
 
@@ -17,6 +23,7 @@ import numpy as np
 import pytest
 import torch
 import torchvision
+from conftest import ROOT
 from conftest import SHARED
 from conftest import assert_same_run
 from conftest import load
@@ -128,6 +135,8 @@ HEADERS = [
     HEADER + b"#End of Preferences for this AEChip\r\n# more\r\n" + END,
     HEADER + b"# Timestamps tick is 1 us\r\n",
     HEADER + b"# created Sat Oct 06 2018\r\n",
+    HEADER + b"# AEChip: ch.unizh.ini.jaer.chip.retina.DVS128\r\n",
+    HEADER + b"# AEChip: Dvs128\n#AEChip: ch.unizh.ini.caviar.chip.Tmpdiff128 \r\n",
 ]
 
 
@@ -150,7 +159,7 @@ BAD = [
     (HEADER, len(HEADER), "no events"),
     (b"#!AER-DAT2.0\r\n# unfinished", 14, "no events"),
     (b"#!AER-DAT1.0\r\n" + b"\0" * 12, 0, "AER-DAT1.0"),
-    (b"#!AER-DAT3.1\r\n" + b"\0" * 16, 0, "AER-DAT3.1"),
+    (b"#!AER-DAT3.1\r\n" + b"\0" * 16, 0, "AER-DAT3.1 instead of AER-DAT2.0: give its t, x, y, p"),
     (b"#!AER-DAT4.0\r\n" + b"\0" * 16, 0, "AER-DAT4.0"),
     (b"\0" * 16, 0, "no AEDAT"),
     (b"PK\3\4 a zip", 0, "no AEDAT"),
@@ -158,7 +167,10 @@ BAD = [
     (written([(1, 2, 3, 0), (2, 2, 3, 0)])[:-4], len(HEADER) + 8, "truncated"),
     (written([(1, 2, 3, 0), (2, 0x10000)]), len(HEADER) + 8, "another sensor"),
     (written([(1, 2, 3, 0), (9, 2, 3, 0), (8, 2, 3, 0)]), len(HEADER) + 16, "from 9 to 8"),
-    (written([(2**32 - 1, 2, 3, 0), (2**32, 2, 3, 0)]), len(HEADER) + 8, "backward"),
+    (written([(9, 2, 3, 0), (2**32 - 1, 2, 3, 0), (2**31, 2, 3, 0)]), len(HEADER) + 16, "backward"),
+    (written([(2**32 - 1, 2, 3, 0), (2**31 - 1, 2, 3, 0)]), len(HEADER) + 8, "backward"),
+    (HEADER + b"# AEChip: Davis346red\r\n" + b"\0" * 8, len(HEADER), "Davis346red is no DVS128"),
+    (HEADER + b"#AEChip: a.b.CochleaAMS1c\n" + b"\0" * 8, len(HEADER), "CochleaAMS1c is no DVS128"),
     (written([(1, 0x8000)]), len(HEADER), "no events"),
     # after the header's end a "#" is an event's
     (HEADER + END + b"#\0\0\n\0\0\0\1", len(HEADER + END), "another sensor"),
@@ -199,10 +211,24 @@ def test_fuzzed_files_are_refused_or_read_right(content, whole, data):
     events = [struct.unpack(">II", content[i : i + 8]) for i in range(start, len(content), 8)]
     kept = [(address, when) for address, when in events if not address & 0x8000]
     assert dropped == len(events) - len(kept)
-    assert t.tolist() == [when - kept[0][1] for _, when in kept]
+    steps = [(b - a) % 2**32 for (_, a), (_, b) in itertools.pairwise(kept)]
+    assert t.tolist() == list(itertools.accumulate(steps, initial=0))
     assert x.tolist() == [address >> 1 & 127 for address, _ in kept]
     assert y.tolist() == [address >> 8 & 127 for address, _ in kept]
     assert p.tolist() == [address & 1 for address, _ in kept]
+
+
+@pytest.mark.parametrize(
+    "start, steps",
+    [
+        (2**32 - 2, [0, 1, 4, 900]),  # passes 2^32
+        (2**32 - 2, [0, 2**31 - 1, 2**32]),  # and again
+        (5, [0, 3_600_000_000, 3_600_000_001]),  # jumps forward by an hour
+    ],
+)
+def test_a_clock_goes_on_beyond_32_bits_and_jumps_forward(tmp_path, start, steps):
+    content = written([(start + step, 1, 2, 0) for step in steps])
+    assert train_dvs.read_aedat(saved(tmp_path, content))[0].tolist() == steps
 
 
 # ---- N-MNIST ----
@@ -218,7 +244,7 @@ def test_an_nmnist_file_by_hand_is_read(tmp_path):
     [
         (b"", 0, "no events"),
         (b"123456", 5, "truncated"),
-        (written_nmnist([(1, 1, 1, 0), (1, 34, 0, 0)]), 5, "34, 0"),
+        (written_nmnist([(1, 1, 1, 0), (1, 34, 0, 0)]), 5, "34, 0) is outside 34x34 (N-Caltech101"),
         (written_nmnist([(1, 1, 1, 0), (1, 0, 34, 0)]), 5, "0, 34"),
         (written_nmnist([(5, 1, 1, 0), (5, 1, 1, 1), (4, 1, 1, 0)]), 10, "backward"),
     ],
@@ -266,6 +292,52 @@ def test_counts_saturate_and_empty_windows_are_empty_frames():
     assert frames[0, 0, 0, 0] == 255 and frames[9, 0, 0, 0] == 1 and frames[1:9].sum() == 0
 
 
+def as_people_call(**more):
+    events = dict(t=[7, 8, 9, 16], x=[0, 1, 2, 3], y=[0, 0, 1, 1], p=[0, 1, 1, 0])
+    return train_dvs.events_to_frames(**events | dict(T=5, size=16, orientation="raw") | more)
+
+
+@pytest.mark.parametrize(
+    "more",
+    [
+        dict(t=np.array([0, 1, 2, 9], np.uint32) + np.uint32(4_000_000_000)),
+        dict(t=np.array([0, 1, 2, 9]) - 5),
+        dict(t=np.array([0, 1, 2, 9], np.uint32) * np.uint32(10**8)),
+        dict(p=np.array([False, True, True, False])),
+        dict(x=np.arange(4, dtype=np.uint16), y=torch.tensor([0, 0, 1, 1])),
+    ],
+)
+def test_events_of_any_whole_numbers_and_start_are_framed(more):
+    assert np.array_equal(as_people_call(**more), as_people_call())
+
+
+@pytest.mark.parametrize(
+    "more, reason",
+    [
+        (dict(by="counts"), "by='counts'.*time, count"),
+        (dict(orientation="Raw"), "orientation='Raw'.*upright, raw"),
+        (dict(x=[0, 1, 2, -3]), "x: -3 to 2, not 0 to 127"),
+        (dict(y=[0, 1, 2, 128]), "y: 0 to 128, not 0 to 127"),
+        (dict(sensor=(128, 1)), "y: 0 to 1, not 0 to 0"),
+        (dict(p=[1, -1, 1, 1]), "p: -1 to 1, not 0 to 1"),
+        (dict(t=[7, 9, 8, 16]), "t: goes backward at event 2, from 9 to 8"),
+        (dict(t=[0.1, 0.2, 0.3, 0.4]), "t: float64"),
+        (dict(x=[0.0, 1, 2, 3]), "x: float64"),
+        (dict(x=[0, 1, 2]), r"x: int64 \[3\]"),
+        (dict(t=[], x=[], y=[], p=[]), r"t: .* \[0\]"),
+    ],
+)
+def test_what_is_no_event_is_refused(more, reason):
+    with pytest.raises(ValueError, match=reason):
+        as_people_call(**more)
+
+
+def test_what_no_dvs128_sends_is_not_written(tmp_path):
+    with pytest.raises(ValueError, match="x: 200 to 200, not 0 to 127"):
+        train_dvs.write_aedat(tmp_path / "one.aedat", [0], [200], [0], [1])
+    assert not list(tmp_path.iterdir())
+
+
 # ---- splits ----
 def item(file, label):
     return train_dvs.Item(file, None, label)
@@ -308,6 +380,19 @@ def test_random_splits_draw_a_tenth_of_each_class_by_the_seed():
         assert 400 < np.mean(numbers) < 600, "from all over the class"
     assert splits[0] == splits[1]
     assert not set(splits[0][1]) <= set(splits[2][1])
+
+
+@pytest.mark.parametrize("name", ["DVS128-2014-10-13T15-4{}-51+0200-0.aedat", "{}.aedat"])
+def test_random_splits_need_no_number_and_order_those_there_are(name):
+    """jAER's names all end in the same number."""
+    names = [name.format(i) for i in range(20)]
+    if name == "{}.aedat":
+        names = [f"r{'x' * i}.aedat" for i in range(20)]
+    train, test = train_dvs.split_by([item(f"d/{name}", "a") for name in sorted(names)], "random:4")
+    order = np.random.default_rng(4).permutation(20)
+    assert [each.file for each in train + test] == [f"d/{names[i]}" for i in order]
+    with pytest.raises(ValueError, match="--split random:0 needs none"):
+        train_dvs.split_by([item(name, "a") for name in names], "tet")
 
 
 @pytest.mark.parametrize("split", ["random", "random:x", "last", "tet:1", "tet:x", "tebn:", ""])
@@ -679,6 +764,19 @@ def test_a_recording_that_cannot_be_read_stops_the_run_unless_skipped(folder, tm
     assert str(bad) in captured.err and "40 recordings" in captured.out
 
 
+@pytest.mark.parametrize(
+    "error", [OSError("offline"), RuntimeError("File not found or corrupted.")]
+)
+def test_what_cannot_be_fetched_is_named_by_its_address(tmp_path, monkeypatch, capsys, error):
+    def failing(*what, **more):
+        raise error
+
+    monkeypatch.setattr(torchvision.datasets.utils, "download_url", failing)
+    message = refused(capsys, "--data", tmp_path / "none", "--download")
+    assert "https://ndownloader.figshare.com/files/7712788: " in message
+    assert str(error) in message and f"into {tmp_path / 'none'} as airplane.zip" in message
+
+
 def test_without_download_nothing_is_fetched(tmp_path, monkeypatch, capsys):
     asked = []
     where = torchvision.datasets.utils
@@ -689,6 +787,10 @@ def test_without_download_nothing_is_fetched(tmp_path, monkeypatch, capsys):
     assert not asked
     refused(capsys, "--data", tmp_path / "none", "--download")
     assert len(asked) == 10
+    done = []
+    monkeypatch.setattr(train_dvs, "once", lambda config, work: done.append(work.func))
+    refused(capsys, "--data", tmp_path / "none", "--download")
+    assert len(asked) == 10 and done == [train_dvs.download], "by one process alone"
 
 
 # as the figshare article 4724671 and SpikingJelly list them
@@ -854,33 +956,127 @@ def test_a_damaged_recording_in_an_archive_is_named(tmp_path, capsys):
 
 def test_folders_that_are_not_what_they_should_be_are_refused(folder, tmp_path, capsys):
     data = ["--dataset", "folder", "--data", folder, "--out", tmp_path / "run"]
-    stray = saved(folder / "train" / "left", b"hello", "notes.txt")
-    assert str(stray) in refused(capsys, *data)
-    stray.unlink()
     (folder / "train" / "empty").mkdir()
-    assert "empty" in refused(capsys, *data)
-    (folder / "train" / "empty").rmdir()
+    assert "in ['empty']" in refused(capsys, *data)
+    saved(folder / "train" / "empty", b"hello", "notes.txt")
+    assert "in ['empty']" in refused(capsys, *data)
+    shutil.rmtree(folder / "train" / "empty")
     shutil.move(folder / "test" / "left", tmp_path / "left")
     assert "two or more classes" in refused(capsys, *data)
     shutil.rmtree(folder / "train" / "left")
     assert "two or more classes" in refused(capsys, *data)
     assert "two or more" in refused(capsys, "--dataset", "folder", "--data", tmp_path / "nothing")
-    unreadable = folder / "train" / "right" / "right_0.aedat"
-    unreadable.unlink()
-    unreadable.symlink_to(tmp_path / "gone")
-    for part in ("train", "test"):
-        shutil.copytree(tmp_path / "left", folder / part / "left")
-    assert "right_0.aedat" in refused(capsys, *data)
 
 
-def test_hidden_files_and_the_cache_are_not_recordings(tmp_path):
-    made = fill_flat(tmp_path / "data", 4)
-    first = [part.frames for part in train_dvs.load(settings(tmp_path / "data"))]
-    saved(tmp_path / "data" / "left", b"hidden", ".DS_Store")
-    assert list((tmp_path / "data" / "cache").iterdir())
-    again = [part.frames for part in train_dvs.load(settings(tmp_path / "data"))]
-    assert [len(part) for part in again] == [6, 2] and len(made.events) == 8
-    assert all(np.array_equal(a, b) for a, b in zip(first, again))
+LITTER = """left/.DS_Store left/._left_0.aedat left/.ipynb_checkpoints/left_0.aedat .hidden/left_0.aedat
+__MACOSX/left/left_0.aedat cache/left_0.aedat .Trash-0 desktop.ini""".split()
+
+
+def test_hidden_files_and_the_cache_are_not_recordings_and_endings_have_no_case(tmp_path, capsys):
+    fill_flat(tmp_path, 4)
+    expected = sorted(item(str(path), path.parent.name) for path in tmp_path.glob("*/*"))
+    for name in LITTER:
+        saved(tmp_path / os.path.dirname(name), b"litter", os.path.basename(name))
+    with zipfile.ZipFile(tmp_path / "notes.zip", "w") as archive:
+        archive.writestr("left/notes.txt", "no recording")
+        archive.writestr("left/weights.npz", "no recording of this folder")
+    assert sorted(train_dvs.recordings(tmp_path)) == expected
+    assert "not taken: 1 .npz, 1 .txt" in capsys.readouterr().out
+    upper = tmp_path / "left" / "cifar10_left_0.AEDAT"
+    (tmp_path / "left" / "cifar10_left_0.aedat").rename(upper)
+    for name in ("labels.csv", "labels.CSV", "readme"):
+        saved(tmp_path / "left", b"no recording", name)
+    assert str(upper) in {one.file for one in train_dvs.recordings(tmp_path)}
+    assert "not taken: 2 .csv, 1 .npz, 1 .txt, 1 without ending" in capsys.readouterr().out
+    train, test = train_dvs.load(settings(tmp_path))
+    assert len(train) + len(test) == len(expected)
+
+
+@pytest.mark.parametrize("archived", [False, True])
+def test_nmnist_is_read_as_it_is_distributed(tmp_path, archived):
+    """Train and Test, or Train.zip and Test.zip, beside what macOS adds."""
+    for part, n in (("Train", 6), ("Test", 2)):
+        for i in range(n):
+            events = written_nmnist(drawn(50 + i, i, 34))
+            saved(tmp_path / part / str(i % 2), events, f"{i:05}.bin")
+        saved(tmp_path / part / "__MACOSX" / "0", b"litter", "._00000.bin")
+        if archived:
+            shutil.make_archive(tmp_path / part, "zip", tmp_path, part)
+            shutil.rmtree(tmp_path / part)
+    train, test = train_dvs.load(settings(tmp_path))
+    assert sorted(int(frames.sum()) for frames in train.frames) == list(range(50, 56))
+    assert sorted(int(frames.sum()) for frames in test.frames) == [50, 51]
+    assert train.facts["classes"] == ["0", "1"]
+
+
+def patched(path, name, offset, value):
+    """Bytes of a member's entry in an archive's directory, which begins 46 before its name, changed."""
+    content = bytearray(path.read_bytes())
+    at = content.rindex(name.encode()) - 46 + offset
+    content[at : at + len(value)] = value
+    path.write_bytes(content)
+
+
+def damage_stream(path, name):
+    content = path.read_bytes()
+    at = content.index(name.encode()) + len(name)
+    path.write_bytes(content[:at] + b"\xff" + content[at + 1 :])
+
+
+BAD_MEMBERS = dict(
+    stream=(damage_stream, "invalid block type"),
+    encrypted=(lambda path, name: patched(path, name, 8, b"\1"), "encrypted"),
+    deflate64=(lambda path, name: patched(path, name, 10, b"\x09"), "compression"),
+)
+
+
+@pytest.mark.parametrize("kind", BAD_MEMBERS)
+def test_a_bad_member_is_named_with_its_archive_or_left_out(tmp_path, capsys, kind):
+    damage, reason = BAD_MEMBERS[kind]
+    data = tmp_path / "data"
+    data.mkdir()
+    with zipfile.ZipFile(data / "some.zip", "w", zipfile.ZIP_DEFLATED) as archive:
+        for i in range(8):
+            archive.writestr(f"{'ab'[i % 2]}/{i}.aedat", written(drawn(LEAST + i, i)))
+    damage(data / "some.zip", "a/2.aedat")
+    with pytest.raises(ValueError, match=f"some.zip/a/2.aedat: .*{reason}.*--skip-bad"):
+        train_dvs.load(settings(data))
+    train, test = train_dvs.load(settings(data, skip_bad=True))
+    assert len(train) + len(test) == 7
+    assert "some.zip/a/2.aedat" in capsys.readouterr().err
+    train_dvs.load(settings(data, skip_bad=True))
+    assert "without 1 recordings that could not be read" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    "name", ["x_7.aedat4", "x_7.DAT", "x_7.raw", "x_7.h5", "x_7.npz", "gone_7.aedat"]
+)
+def test_a_foreign_recording_or_dangling_link_is_named_or_left_out(folder, tmp_path, capsys, name):
+    path = folder / "train" / "left" / name
+    if name.startswith("gone"):
+        path.symlink_to(tmp_path / "gone")
+    else:
+        path.write_bytes(b"foreign")
+    with pytest.raises(ValueError) as error:
+        train_dvs.load(settings(folder))
+    assert str(path) in str(error.value) and "remove" not in str(error.value)
+    if not name.startswith("gone"):
+        assert f"a {path.suffix.lower()} file" in str(error.value)
+        assert "events_to_frames" in str(error.value)
+    train, _ = train_dvs.load(settings(folder, skip_bad=True))
+    assert len(train) == 40 and str(path) in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("classes", [["left"], ["left", "right"]])
+def test_a_class_that_loses_all_is_refused_and_leaves_no_cache(folder, classes):
+    for label in classes:
+        for path in (folder / "test" / label).iterdir():
+            path.write_bytes(HEADER)
+    train_dvs.cached_frames(settings(folder), train_dvs.recordings(folder / "train"), False)
+    there = cached(folder / "cache")
+    with pytest.raises(ValueError, match=f"no recording could be read of {', '.join(classes)}$"):
+        train_dvs.load(settings(folder, skip_bad=True))
+    assert len(cached(folder / "cache") - there) == 2, "the training set's"
 
 
 def test_recordings_are_those_of_the_folders_or_of_the_archives(tmp_path):
@@ -925,6 +1121,15 @@ def test_what_decoding_drops_is_counted(tmp_path, capsys):
     ]
     # training: the first of each class, with two cells of 300; "255" is the line's own
     assert said == [[2, 4, 4, 255], [2, 4, 2, 255]]
+
+
+def test_a_clock_that_jumps_forward_is_said_in_one_line_with_the_time(tmp_path, capsys):
+    fill_flat(tmp_path / "data", 4)
+    events = [(i, 1, 2, 0) for i in (0, 250_000, 300_000, 3_600_300_000, 3_600_400_000)]
+    path = saved(tmp_path / "data" / "left", written(events), "cifar10_left_2.aedat")
+    train_dvs.load(settings(tmp_path / "data"))
+    lines = [line for line in capsys.readouterr().out.splitlines() if "jumps" in line]
+    assert lines == [f"{path}: after 0.3 s its clock jumps by 3600.0 s"]
 
 
 # ---- the cache ----
@@ -1024,10 +1229,228 @@ def test_a_half_written_or_damaged_cache_is_not_used(folder):
         path.write_bytes(path.read_bytes()[:100])
         pathlib.Path(f"{path}.tmp").write_bytes(b"half")
     assert np.array_equal(train_dvs.load(settings(folder))[0].frames, frames)
-    for path in (folder / "cache").glob("*.u8"):
-        path.write_bytes(path.read_bytes()[:-1])
-    with pytest.raises(ValueError, match="remove"):
+
+
+def zeros(path):
+    path.write_bytes(bytes(path.stat().st_size))
+
+
+def one_bit(path):
+    content = bytearray(path.read_bytes())
+    content[-1000] ^= 1
+    path.write_bytes(content)
+
+
+@pytest.mark.parametrize(
+    "kind, damage",
+    [
+        ("u8", zeros),
+        ("u8", one_bit),
+        ("u8", lambda path: path.write_bytes(path.read_bytes()[:-1])),
+        ("u8", lambda path: path.write_bytes(b"")),
+        ("u8", lambda path: path.unlink()),
+        ("json", lambda path: path.write_text("")),
+        ("json", lambda path: path.write_text("[1]")),
+        ("json", lambda path: path.write_text('{"good": 5, "crc32": 5}')),
+        ("json", lambda path: path.write_text(path.read_text().replace("[0, 1,", "[1, 0,"))),
+    ],
+)
+def test_a_damaged_cache_is_noticed_and_made_again_when_its_description_is_removed(
+    folder, kind, damage
+):
+    frames = np.array(train_dvs.load(settings(folder))[0].frames)
+    for path in (folder / "cache").glob(f"*.{kind}"):
+        damage(path)
+    for _ in range(2):
+        with pytest.raises(ValueError, match=r"remove \S+\.json, and it is made again$") as error:
+            train_dvs.load(settings(folder))
+        pathlib.Path(str(error.value).split("remove ")[1].split(",")[0]).unlink()
+    assert np.array_equal(train_dvs.load(settings(folder))[0].frames, frames)
+
+
+def no_writing(monkeypatch, number=30):
+    """As in a folder that may only be read: EROFS."""
+
+    def refused(*what, **more):
+        raise OSError(number, os.strerror(number))
+
+    for name in ("os.mkdir", "os.open", "os.replace", "fcntl.lockf"):
+        monkeypatch.setattr(name, refused)
+
+
+def test_a_complete_cache_is_used_where_nothing_may_be_written(folder, tmp_path, monkeypatch):
+    for path in folder.glob("*/*/*"):
+        os.utime(path, (1, 1))
+    first, _ = train_dvs.load(settings(folder))
+    for path in (folder / "cache").glob("*.lock"):
+        path.unlink()
+    folder = shutil.move(folder, tmp_path / "moved")
+    no_writing(monkeypatch)
+    there = sorted(folder.rglob("*"))
+    again, _ = train_dvs.load(settings(folder))
+    assert np.array_equal(first.frames, again.frames) and sorted(folder.rglob("*")) == there
+    with pytest.raises(ValueError, match="--cache"):
+        train_dvs.load(settings(folder, cache=str(tmp_path / "none")))
+
+
+@pytest.mark.parametrize("number", [38, 37, 95])  # ENOSYS, ENOLCK, EOPNOTSUPP
+def test_where_locks_are_not_to_be_had_one_line_says_so(folder, monkeypatch, capsys, number):
+    def lockf(*what):
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr("fcntl.lockf", lockf)
+    train, test = train_dvs.load(settings(folder))
+    lines = [line for line in capsys.readouterr().out.splitlines() if "no lock" in line]
+    assert len(train) == 40 and len(lines) == 2 and os.strerror(number) in lines[0]
+
+
+def test_a_home_folder_is_found(folder, tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.chdir(tmp_path)
+    train, _ = train_dvs.load(settings(f"~/{folder.name}", cache="~/frames"))
+    assert len(train) == 40 and list((tmp_path / "frames").glob("*.u8"))
+    assert not list(tmp_path.glob("~*"))
+
+
+def test_frames_travel_as_the_path_of_their_file(folder):
+    train, _ = train_dvs.load(settings(folder))
+    assert len(pickle.dumps(train)) < train.frames[0].nbytes
+    again = pickle.loads(pickle.dumps(train))
+    assert np.array_equal(again.frames, train.frames) and isinstance(again.frames, np.memmap)
+    assert torch.equal(again.labels, train.labels) and again.facts == train.facts
+    for frames in (train.frames[3:7], np.array(train.frames[3:7])):
+        again = pickle.loads(pickle.dumps(train_dvs.Events(frames, train.labels[3:7], {})))
+        assert np.array_equal(again.frames, train.frames[3:7])
+
+
+def test_a_run_does_not_go_on_with_other_recordings(tmp_path, capsys):
+    """Of the same names and sizes, but for one event's polarity; under another path it goes on."""
+    fill_parts(tmp_path / "data")
+    data = ["--dataset", "folder", "--data", tmp_path / "data", "--out", tmp_path / "run"]
+    run(*data, "--epochs", 2, "--stop-after", 1)
+    moved = shutil.move(tmp_path / "data", tmp_path / "moved")
+    for name in ("test/left/left_20.aedat", "train/left/left_0.aedat"):
+        whole = (moved / name).read_bytes()
+        (moved / name).write_bytes(whole[:-5] + bytes([whole[-5] ^ 1]) + whole[-4:])
+        message = refused(capsys, "--resume", tmp_path / "run", "--data", moved, base=[])
+        assert f"{name.split('/')[0]}_recordings" in message
+        (moved / name).write_bytes(whole)
+    run("--resume", tmp_path / "run", "--data", moved, base=[])
+    assert len(table(tmp_path / "run" / "log.csv")) == 2
+
+
+# ---- several processes ----
+def doubled(job):
+    return 2 * job
+
+
+def signalled(job):
+    os.kill(os.getpid(), signal.SIGINT)
+    os.kill(os.getpid(), signal.SIGTERM)
+    return job
+
+
+def killed(job):
+    if job == 3:
+        os.kill(os.getpid(), signal.SIGKILL)
+    return "x" * 10**5
+
+
+def failing(job):
+    if job == 3:
+        raise OSError(28, "No space left on device")
+    return "x" * 10**5
+
+
+def held(job):
+    return signal.pthread_sigmask(signal.SIG_BLOCK, [])
+
+
+def test_work_is_spread_over_processes_that_no_signal_and_no_fault_leaves_hanging():
+    assert sorted(train_dvs.spread(doubled, list(range(9)))) == list(range(0, 18, 2))
+    assert sorted(train_dvs.spread(signalled, list(range(9)))) == list(range(9))
+    (mask,) = train_dvs.spread(held, [0], "fork")
+    assert mask >= {signal.SIGINT, signal.SIGTERM}, "from before it begins"
+    with pytest.raises(ValueError, match="a worker process ended with -9"):
+        list(train_dvs.spread(killed, list(range(40))))
+    with pytest.raises(OSError, match="No space left"):
+        list(train_dvs.spread(failing, list(range(40))))
+    results = train_dvs.spread(doubled, list(range(10**5)))
+    next(results)
+    results.close()
+    assert not multiprocessing.active_children()
+    assert list(train_dvs.spread(doubled, [])) == []
+    assert not held(0), "no signal stays held"
+
+
+@pytest.mark.slow
+def test_workers_of_a_server_that_runs_already_ignore_signals():
+    process = multiprocessing.get_context("forkserver").Process(target=int)
+    process.start()
+    process.join()
+    assert sorted(train_dvs.spread(signalled, list(range(4)), "forkserver")) == list(range(4))
+
+
+def test_no_worker_outlives_a_run_that_is_killed():
+    ready, begun = os.pipe()
+    run_ = os.fork()
+    if not run_:
+        os.setsid()
+        for _ in train_dvs.spread(doubled, list(range(10**5))):
+            os.write(begun, b"!")
+            time.sleep(100)
+    os.read(ready, 1)
+    time.sleep(0.1)  # until the workers wait for a reader
+    os.kill(run_, signal.SIGKILL)
+    os.waitpid(run_, 0)
+    with pytest.raises(ProcessLookupError):
+        for _ in range(50):
+            os.killpg(run_, 0)
+            time.sleep(0.1)
+
+
+def test_ctrl_c_while_the_cache_is_built_leaves_nothing(folder, monkeypatch):
+    monkeypatch.setattr(train_dvs, "counter", lambda *what: os.kill(os.getpid(), signal.SIGINT))
+    with pytest.raises(KeyboardInterrupt):
         train_dvs.load(settings(folder))
+    assert not cached(folder / "cache") and not multiprocessing.active_children()
+    monkeypatch.undo()
+    assert len(train_dvs.load(settings(folder))[0]) == 40
+
+
+def test_a_disk_that_is_full_for_a_worker_is_no_bad_recording(folder):
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (3000, limits[1]))
+    try:
+        with pytest.raises(ValueError, match="File too large.*--cache"):
+            train_dvs.load(settings(folder, skip_bad=True))
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert not cached(folder / "cache")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("number, code", [(signal.SIGINT, 130), (signal.SIGTERM, -15)])
+def test_a_signal_to_the_whole_group_ends_a_cache_build(folder, tmp_path, number, code):
+    """Within seconds; the next run builds it, and no worker is left."""
+    cache = tmp_path / "cache"
+    shutil.copytree(folder / "train", folder / "test", dirs_exist_ok=True)
+    slow = "import time; old = train_dvs.events_to_frames\n"
+    slow += "train_dvs.events_to_frames = lambda *a: (time.sleep(0.05), old(*a))[1]\n"
+    script = f"import sys; sys.path.insert(0, {str(ROOT)!r}); import train_dvs; {slow}"
+    arguments = ["--dataset", "folder", "--data", str(folder), "--cache", str(cache), *TINY]
+    script += f"train_dvs.main({arguments!r})"
+    process = subprocess.Popen([sys.executable, "-c", script], start_new_session=True)
+    while not list(cache.glob("*.tmp")) and process.poll() is None:
+        time.sleep(0.02)
+    time.sleep(0.2)
+    os.killpg(process.pid, number)
+    assert process.wait(timeout=10) == code
+    with pytest.raises(ProcessLookupError):
+        for _ in range(100):
+            os.killpg(process.pid, 0)
+            time.sleep(0.1)
+    assert len(train_dvs.load(settings(folder, cache=str(cache)))[0]) == 40
 
 
 def test_a_full_disk_leaves_no_cache(folder, tmp_path, capsys, monkeypatch):
@@ -1283,10 +1706,14 @@ def seen_at(path):
     return tuple(round(2 * at) / 2 for at in place)
 
 
+def in_this_process(monkeypatch):
+    """Quicker than processes."""
+    monkeypatch.setattr(train_dvs, "spread", lambda work, jobs, *more: (work(job) for job in jobs))
+
+
 def test_every_simulated_recording_has_noise_of_its_own(tmp_path, monkeypatch):
-    threads = types.SimpleNamespace(get_context=lambda kind: multiprocessing.dummy)
-    monkeypatch.setattr(train_dvs, "multiprocessing", threads)  # quicker than processes
-    grey = torch.full((3, 128, 128), 128, dtype=torch.uint8)
+    in_this_process(monkeypatch)
+    grey = np.full((3, 128, 128), 128, np.uint8)
     train_dvs.simulate([(grey, label) for label in "abab"], tmp_path)
     paths = sorted(tmp_path.glob("*/*.aedat"))
     assert [path.name for path in paths] == ["a_0.aedat", "a_1.aedat", "b_0.aedat", "b_1.aedat"]
@@ -1338,7 +1765,7 @@ def without_camera(monkeypatch):
     folders it was asked to fill, and how many pictures with."""
     asked = []
 
-    def simulate(pictures, folder):
+    def simulate(pictures, folder, skip_bad=False):
         asked.append((folder, len(pictures)))
         for i, (_, label) in enumerate(pictures):
             saved(folder / label, written(drawn(LEAST, i)), f"{label}_{i}.aedat")
@@ -1376,7 +1803,57 @@ def test_a_run_simulates_once_and_not_again_on_resuming(tmp_path, monkeypatch):
     assert len(asked) == 1 and len(table(tmp_path / "run" / "log.csv")) == 2
 
 
+def test_a_simulation_that_stopped_is_not_used_and_done_again(tmp_path, monkeypatch):
+    pictures(tmp_path / "pictures", {"train": 4, "test": 3})
+    monkeypatch.setenv("HOME", str(tmp_path))
+    config = train_dvs.Settings(data="~/dvs", simulate="~/pictures", dataset="folder", T=4, size=16)
+    with monkeypatch.context() as patch, pytest.raises(ZeroDivisionError):
+        in_this_process(patch)
+        patch.setattr(train_dvs, "counter", lambda *what: 1 / 0)  # after the first recording
+        train_dvs.simulated(config)
+    saved(tmp_path / "dvs" / "train" / "old", written(drawn(9, 0)), "old_0.aedat")
+    assert len(list((tmp_path / "dvs").rglob("*.aedat"))) == 2
+    with pytest.raises(ValueError, match="half-way; --simulate does it again"):
+        train_dvs.load(config)
+    without_camera(monkeypatch)
+    train_dvs.simulated(config)
+    train, test = train_dvs.load(config)
+    assert (len(train), len(test)) == (8, 6) and train.facts["classes"] == ["across", "down"]
+    with pytest.raises(ValueError, match="not empty"):
+        train_dvs.simulated(config)
+
+
+def test_a_broken_picture_is_named_or_left_out_of_a_simulation(tmp_path, monkeypatch, capsys):
+    in_this_process(monkeypatch)
+    pictures(tmp_path / "pictures", {"": 2})
+    broken = saved(tmp_path / "pictures" / "down", b"no picture", "0.png")
+    folders = dict(data=str(tmp_path / "dvs"), simulate=str(tmp_path / "pictures"))
+    with pytest.raises(ValueError, match=f"{broken} is no picture"):
+        train_dvs.simulated(train_dvs.Settings(**folders))
+    train_dvs.simulated(train_dvs.Settings(**folders, skip_bad=True))
+    assert f"left out: {broken}" in capsys.readouterr().err
+    names = sorted(path.name for path in (tmp_path / "dvs").rglob("*.aedat"))
+    assert names == ["across_0.aedat", "across_1.aedat", "down_1.aedat"]
+
+
+def test_under_torchrun_one_process_simulates_and_decodes(tmp_path, monkeypatch):
+    done = []
+    monkeypatch.setenv("RANK", "1")
+    monkeypatch.setattr(train_dvs, "once", lambda config, work: done.append(work.func))
+    monkeypatch.setattr(train_dvs, "fit", lambda *what: None)
+    fill_flat(tmp_path / "dvs", 2)
+    data = ["--dataset", "folder", "--data", tmp_path / "dvs"]
+    run(*data, "--simulate", tmp_path / "pictures")
+    assert done == [train_dvs.simulated, train_dvs.load]
+
+
 # ---- the demo ----
+def test_the_demo_needs_ten_recordings_of_each_part(capsys, monkeypatch):
+    without_camera(monkeypatch)
+    for part, n in (("train", 9), ("test", 9), ("test", "none")):
+        assert "ten classes" in refused(capsys, "--demo", f"--limit-{part}", n, base=[])
+
+
 def label_of(gradient, logits):
     """Which of the labels TET's gradient at one sample's logits is of, with its own defaults; None if none."""
     classes = logits.shape[2]
@@ -1421,7 +1898,7 @@ def test_the_demo_tests_on_pictures_it_does_not_train_on(capsys, monkeypatch):
     seen = {}
 
     def simulate(pictures, folder):
-        seen[folder.name] = {picture.numpy().tobytes() for picture, _ in pictures}
+        seen[folder.name] = {picture.tobytes() for picture, _ in pictures}
 
     monkeypatch.setattr(train_dvs, "simulate", simulate)
     limits = ["--limit-train", 20, "--limit-test", 20]

@@ -38,7 +38,7 @@ def test_every_command_in_the_readme_and_the_docstrings_gets_to_its_work(script,
         reached.append(name)
 
     for module in (train_cifar, train_dvs):  # wherever what they share lives
-        for name in ("load", "simulate", "simulated"):
+        for name in ("load", "simulate", "simulated", "download"):
             monkeypatch.setattr(module, name, lambda *_: (None, None), raising=False)
         for name in ("fit", "compare"):
             monkeypatch.setattr(module, name, partial(note, name), raising=False)
