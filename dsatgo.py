@@ -99,8 +99,8 @@ def run(function, *args, eager=False):
     call, one_size = compiled[function]
     # views, strides and requires_grad are guarded on: each change of theirs would be compiled for
     args = [x.data.contiguous() if isinstance(x, torch.Tensor) else x for x in args]
-    for x in [] if one_size else filter(torch.is_tensor, args):
-        if x.shape[-1] > len(args[0]):  # a layer's size, not T
+    for x in filter(torch.is_tensor, args):
+        if not one_size and x.shape[-1] > len(args[0]):  # a layer's size, not T
             torch._dynamo.mark_dynamic(x, x.dim() - 1)
     try:
         return call(*args)
@@ -142,15 +142,13 @@ def adaptive_threshold(u, f_c=1.0, synced=False):
 
 
 def estimated_threshold(tau, v_th=1.0, f_c=1.0):
-    """Eq. 5, "estimated": f_c * sqrt(1 + tau^2) * v_th, for currents that are N(0, v_th^2).
-    `tau`: tensor or float."""
+    """Eq. 5, "estimated": f_c * sqrt(1 + tau^2) * v_th, for currents that are N(0, v_th^2)."""
     return f_c * (1 + tau**2) ** 0.5 * v_th
 
 
 def surrogate_width(theta, v_th=1.0, kappa=1.0):
-    """Eq. 7, the width k for a tensor of thresholds: below kappa where theta < v_th, above it where
-    theta > v_th. Its two branches are this one line, as 1 - tanh(a) = 1 + tanh(-a). Floored at
-    kappa/1000, since 1/k is the height of a gradient."""
+    """Eq. 7, the width k for a tensor of thresholds. Its two branches are this one line, as
+    1 - tanh(a) = 1 + tanh(-a). Floored at kappa/1000, since 1/k is the height of a gradient."""
     return (kappa * (1 + torch.tanh(theta - v_th))).clamp(min=FLOOR * kappa)
 
 
@@ -259,8 +257,7 @@ class LIF(nn.Module):
     set), evaluation at the buffer running_threshold [T], from v_th, which has averaged `updates`
     batches. theta is floored at v_th/1000: a silent layer stays silent. Equal u > 0 are a tie at
     f_c = 1, which rounding decides. Spikes are NaN where theta or u is not finite. The output may
-    be changed in place. ValueError: an argument out of range; a current of the wrong T, empty or
-    not floating."""
+    be changed in place. ValueError: an argument out of range; a current that does not fit."""
 
     synced = False
     watch = None  # what `probe` has called with what the layer did
@@ -525,9 +522,8 @@ def recompute(net, enabled=True):
 def for_inference(net):
     """A copy of `net` in evaluation mode, batch norm folded into the weights before it: equal but
     for rounding, which can flip single spikes. ValueError as in `recompute`."""
-    net = copy.deepcopy(net).eval()
+    net = recompute(copy.deepcopy(net).eval(), enabled=False)
     layers = [module for module in net.modules() if isinstance(module, Layer)]
-    require(layers, "net", type(net).__name__, "a network with layers of this file")
     fuse = {nn.Conv2d: fusion.fuse_conv_bn_eval, nn.Linear: fusion.fuse_linear_bn_eval}
     for current in [m.current for m in layers if not isinstance(m.current[1], nn.Identity)]:
         current[0] = fuse[type(current[0])](current[0], current[1])
@@ -554,8 +550,7 @@ def tet_loss(logits, labels, phi=1.0, lam=1e-3, label_smoothing=0.0):
 def probe(net):
     """Watch every LIF: `with probe(net) as figures: net(x)`. figures["stem.neuron"] has, each [T],
     firing_rate (of the LIF's own output), gradient_available (share in the window, Fig. 11),
-    threshold and width as used, u_mean, u_std (population), floored (whether theta's floor acted).
-    Forward passes are averaged by batch size."""
+    threshold, width, u_mean, u_std (population), floored (its floor acted): means by sample."""
     figures = {}
     with contextlib.ExitStack() as stack:
         for name, lif in net.named_modules():
@@ -586,9 +581,8 @@ def observe(figures, seen, batch, u, s, theta, fire, k, floor):
 @torch.no_grad()
 def energy(net, x, batch=None):
     """Operations and energy of inference per sample of the input `x`, of a copy in evaluation mode.
-    `batch`: how many samples x holds, for networks not of this file. Convolutions and Linear layers
-    count, batch norm and pools do not, as in the paper. ValueError: another layer with weights, by
-    name; an input that does not fit. -> dict:
+    `batch`: its samples, for networks not of this file. Convolutions and Linear layers count, batch
+    norm and pools do not, as in the paper. ValueError: another layer with weights, by name. -> dict
 
     mac, ac_paper, mj_paper    appendix C: a layer's firing rate x T x its operations are
         accumulates (AC); the first and the last, which no neuron follows, multiply-accumulates
@@ -631,15 +625,11 @@ def energy(net, x, batch=None):
         count["mac_counted"] += layer["ops"] * (layer["arriving"] is None)
         count["ac_counted"] += layer["ops"] * (layer["arriving"] or 0)
         count["mac_ann"] += layer["once"]
-    count["mj_paper"] = millijoule(count["mac"], count["ac_paper"])
-    count["mj_counted"] = millijoule(count["mac_counted"], count["ac_counted"])
-    count["mj_ann"] = millijoule(count["mac_ann"], 0)
+    mac, ac = 4.6e-9, 0.9e-9  # mJ of one (45 nm, Horowitz 2014; appendix C)
+    count["mj_paper"] = count["mac"] * mac + count["ac_paper"] * ac
+    count["mj_counted"] = count["mac_counted"] * mac + count["ac_counted"] * ac
+    count["mj_ann"] = count["mac_ann"] * mac
     return count
-
-
-def millijoule(mac, ac):
-    """4.6 pJ a multiply-accumulate, 0.9 pJ an accumulate (45 nm, Horowitz 2014; appendix C)."""
-    return (mac * 4.6 + ac * 0.9) * 1e-9
 
 
 @torch.no_grad()
@@ -672,9 +662,9 @@ def calibrate(net, batches):
 class Trainer:
     """Table 3's recipe for any network that returns logits [T, B, classes] and any batches (x, y):
     SGD, momentum 0.9, a learning rate that falls to 0 from epoch to epoch as a cosine. `loss` of
-    logits and labels: by default the cross-entropy of `readout`, smoothed by 0.1. `amp`: "off",
-    "bf16" or "fp16". A step whose gradients are not finite is not taken. In a process group all
-    processes must call all methods; rank 0's buffers are evaluated and saved.
+    logits and labels: by default cross-entropy of `readout`, smoothed by 0.1. `amp`: "off", "bf16",
+    "fp16". norm_decay=False: what has one dimension does not decay. Infinite gradients: no step. In
+    a process group all must call all methods; rank 0's buffers are evaluated and saved.
 
     >>> trainer = Trainer(vggsnn(T=2, channels=1, size=16), epochs=1)
     >>> loss = trainer.step(torch.randn(4, 2, 16, 16), torch.tensor([3, 1, 4, 1]))
@@ -682,7 +672,9 @@ class Trainer:
     (4, 1)
     """
 
-    def __init__(self, net, epochs, lr=0.1, weight_decay=1e-4, loss=None, amp="off"):
+    def __init__(
+        self, net, epochs, lr=0.1, weight_decay=1e-4, loss=None, amp="off", norm_decay=True
+    ):
         require(amp in ("off", "bf16", "fp16"), "amp", amp, "'off', 'bf16' or 'fp16'")
         self.net = self.model = net
         self.world = 1
@@ -696,7 +688,9 @@ class Trainer:
         self.loss = loss or (lambda z, y: F.cross_entropy(readout(z), y, label_smoothing=0.1))
         self.amp = amp
         sgd = partial(torch.optim.SGD, momentum=0.9, weight_decay=weight_decay, fused=True)
-        self.optimizer = sgd(net.parameters(), lr)
+        decayed = [p for p in net.parameters() if norm_decay or p.dim() > 1]
+        others = [p for p in net.parameters() if not norm_decay and p.dim() < 2]
+        self.optimizer = sgd([dict(params=decayed), dict(params=others, weight_decay=0.0)], lr)
         for p in net.parameters():  # or a first step that is skipped leaves them unset
             self.optimizer.state[p]["momentum_buffer"] = torch.zeros_like(p)
         # skips a step that is not finite without asking the host; only fp16 needs a scale
@@ -711,7 +705,7 @@ class Trainer:
     def look(self, model, x, y):
         """Loss of one batch, and what it adds to the meters."""
         x, y = (part.to(self.device, non_blocking=True) for part in (x, y))
-        dtype = torch.float16 if self.amp == "fp16" else torch.bfloat16
+        dtype = dict(fp16=torch.float16).get(self.amp, torch.bfloat16)
         with torch.autocast(self.device.type, dtype, enabled=self.amp != "off"):
             logits = model(x).float()  # [T, B, classes]
         loss = self.loss(logits, y)
@@ -721,7 +715,8 @@ class Trainer:
     def step(self, x, y):
         """One batch, or this process's share of it. -> its loss, which nothing has waited for"""
         self.net.train()
-        self.optimizer.param_groups[0]["lr"] = self.rate()
+        for group in self.optimizer.param_groups:
+            group["lr"] = self.rate()
         loss, more = self.look(self.model, x, y)
         self.optimizer.zero_grad()
         self.scaler.scale(loss).backward()

@@ -16,6 +16,7 @@ import collections
 import concurrent.futures
 import contextlib
 import dataclasses
+import datetime
 import errno
 import fcntl
 import functools
@@ -198,9 +199,8 @@ def check_limits(config, source=""):
 
 
 def parse(cls, description, argv=None):
-    """Command line -> settings, an instance of `cls`, and the checkpoint that --resume or --eval
-    names, or None. Raises ValueError for settings that no run can have; unknown or misspelt flags
-    end the process, exit code 2."""
+    """Command line -> settings, a `cls`, and the checkpoint that --resume or --eval names, or None.
+    ValueError for settings that no run can have; unknown flags end the process, exit code 2."""
     given = vars(parser_of(cls, description).parse_args(argv))
     stored, checkpoint = {}, None
     if given.get("resume") and given.get("eval"):
@@ -236,8 +236,7 @@ def one_line_errors():
 # ---- 3. Files of a run ---------------------------------------------------------------------------
 @contextlib.contextmanager
 def replacing(path):
-    """A file to write to, under a temporary name, which it loses when all is on disk: none is ever
-    half-written."""
+    """A file to write to, under a temporary name until all is on disk: none is half-written."""
     temporary = pathlib.Path(f"{path}.tmp")
     try:
         with open(temporary, "wb") as file:
@@ -273,8 +272,7 @@ def check_kind(held, own, where):
 
 
 def load_checkpoint(path):
-    """A checkpoint, or a run folder's last.pt, as a dict; code in it is not run. ValueError if it
-    is none."""
+    """A checkpoint, or a run folder's last.pt, as a dict; code in it is not run. ValueError"""
     path = pathlib.Path(path)
     if path.is_dir():
         path = path / "last.pt"
@@ -358,8 +356,7 @@ def peak_mb(device):
 
 # ---- 4. Training ---------------------------------------------------------------------------------
 def sample_seed(*key):
-    """A 63-bit seed from (seed, epoch, sample), for augmentation that neither order nor worker
-    count can change."""
+    """A 63-bit seed from (seed, epoch, sample): neither order nor workers change augmentation."""
     return int.from_bytes(hashlib.blake2b(repr(key).encode(), digest_size=8).digest(), "big") >> 1
 
 
@@ -385,9 +382,8 @@ def build(config, classes, shape):
     more = {name: value for name, value in more.items() if name in wanted}
     net = make(classes, config.T, shape[0], config.channels, neuron=neuron, **more)
     for module in net.modules():
-        if isinstance(module, torch.nn.modules.batchnorm._BatchNorm):
-            if config.bn_scale is not None:
-                torch.nn.init.constant_(module.weight, config.bn_scale)
+        if config.bn_scale is not None and "BatchNorm" in type(module).__name__:
+            torch.nn.init.constant_(module.weight, config.bn_scale)
     if config.recompute:
         dsatgo.recompute(net)
     return net.to(memory_format=torch.channels_last)
@@ -399,31 +395,27 @@ def start(config):
     name = config.device
     if name == "auto":
         name = "cuda" if torch.cuda.is_available() else "cpu"
-    local = os.environ.get("LOCAL_RANK", "0")
     if "RANK" in os.environ and name != "cpu":
         if name != "cuda":
             raise ValueError(f"--device {name}: under torchrun each process takes its own, or cpu")
-        name = f"cuda:{local}"
+        name = f"cuda:{os.environ.get('LOCAL_RANK', 0)}"
     try:
-        device = torch.zeros(0, device=name).device
+        device = torch.empty(0, device=name).device
+        torch.zeros(1, device=name).cpu()  # meta holds no numbers
         if device.type == "cuda":
             torch.cuda.set_device(device)
             torch.backends.cudnn.benchmark = True
     except (RuntimeError, AssertionError) as error:
         raise ValueError(f"--device {name}: {str(error).splitlines()[0]}") from error
     if "RANK" in os.environ and not torch.distributed.is_initialized():
-        # the CPU's messages go by gloo, and so wait for no GPU
-        torch.distributed.init_process_group("cpu:gloo,cuda:nccl" if "cuda" in name else "gloo")
-        atexit.register(leave)
+        # the CPU's messages go by gloo, and so wait for no GPU; a day: the first one may download
+        way = "cpu:gloo,cuda:nccl" if "cuda" in name else "gloo"
+        torch.distributed.init_process_group(way, timeout=datetime.timedelta(days=1))
+        # its threads must not outlive the interpreter
+        atexit.register(torch.distributed.destroy_process_group)
     if torch.distributed.is_initialized():
         return torch.distributed.get_rank(), torch.distributed.get_world_size(), device
     return 0, 1, device
-
-
-def leave():
-    """Ends the process group: its threads must not outlive the interpreter."""
-    if torch.distributed.is_initialized():
-        torch.distributed.destroy_process_group()
 
 
 def once(config, work):
@@ -435,30 +427,13 @@ def once(config, work):
         torch.distributed.barrier()
 
 
-@contextlib.contextmanager
-def compiled(config, device):
-    """Neurons compiled as asked for, and at the end as the caller had them."""
-    wanted = config.compile
-    if wanted is None and device.type == "cuda":
-        wanted = True
-    if wanted is None:
-        yield
-        return
-    before = compile_neurons(wanted)
-    try:
-        yield
-    finally:
-        compile_neurons(before)
-
-
 STOPS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 @contextlib.contextmanager
 def signals(caught):
-    """The first of STOPS is put into `caught` and ends the run at its next step, the second ends
-    the process at once. One that is ignored, as by nohup, still is; so are all but in the main
-    thread."""
+    """The first of STOPS goes into `caught`, the second ends the process at once. What is ignored,
+    as by nohup, stays so; only the main thread hears them."""
 
     def note(number, frame):
         if caught:
@@ -489,16 +464,9 @@ class Feed:
         workers = config.workers
         if workers is None:
             workers = min(8, os.cpu_count()) if device.type == "cuda" else 0
-        self.loader = torch.utils.data.DataLoader(
-            self,
-            sampler=self.keys,
-            batch_size=None,
-            num_workers=workers,
-            persistent_workers=workers > 0,
-            pin_memory=device.type == "cuda",
-            generator=torch.Generator(),
-            worker_init_fn=deaf,
-        )
+        more = dict(num_workers=workers, persistent_workers=workers > 0, worker_init_fn=deaf)
+        more |= dict(pin_memory=device.type == "cuda", generator=torch.Generator())
+        self.loader = torch.utils.data.DataLoader(self, None, sampler=self.keys, **more)
 
     def __getitem__(self, key):
         train, part, epoch = key
@@ -516,9 +484,9 @@ class Feed:
         try:
             yield from found
         except RuntimeError as error:
-            if "DataLoader worker" not in str(error):
-                raise
-            raise ValueError(f"{error} Out of memory? Give fewer --workers") from error
+            if "DataLoader worker" in str(error):
+                error = ValueError(f"{error} Out of memory? Give fewer --workers")
+            raise error from None
 
     def close(self):
         """Ends the workers; one that is still at work is not waited for."""
@@ -530,8 +498,7 @@ class Feed:
 
 
 def order_of(config, n, epoch, batch, rank, world):
-    """The batches of an epoch, this process's share of each; the last, incomplete one is left
-    out."""
+    """The batches of an epoch, this process's share of each, without an incomplete last one."""
     random = torch.Generator().manual_seed(sample_seed(config.seed, epoch))
     order = torch.randperm(n, generator=random)
     return [part[rank::world] for part in order.split(batch) if len(part) == batch]
@@ -632,11 +599,9 @@ class Run:
         values |= trainer.net.state_dict()
         first = [name for name, value in values.items() if not value.isfinite().all()]
         last = [*self.out.glob("last.pt"), None]
-        return ValueError(
-            f"not finite in epoch {trainer.epoch + 1}, step {trainer.steps}, "
-            f"lr {trainer.rate():.3g}; first layer: {[*first, 'none: the gradient'][0]}; "
-            f"last good checkpoint: {last[0]}"
-        )
+        where = f"epoch {trainer.epoch + 1}, step {trainer.steps}, lr {trainer.rate():.3g}"
+        where += f"; first layer: {[*first, 'none: the gradient'][0]}"
+        return ValueError(f"not finite in {where}; last good checkpoint: {last[0]}")
 
     def train_epoch(self, parts):
         """The steps that are left of an epoch. -> seconds, and samples seen in them"""
@@ -678,9 +643,8 @@ class Run:
 
     def evaluate(self, state=None):
         """Every test sample once, over all processes, in one fixed random order: folders are
-        sorted, and a batch of one class has thresholds of its own. -> what Trainer.evaluate
-        returns, and layers, what `probe` saw in this process's first ten batches. `state`: what to
-        save when a signal comes."""
+        sorted, and a batch of one class has thresholds of its own. -> as Trainer.evaluate, and
+        layers: `probe` of this process's first ten batches. `state`: to save at a signal."""
         n = len(self.feed.sets[0])
         order = torch.randperm(n, generator=torch.Generator().manual_seed(0))
         parts = order[self.rank :: self.world].split(self.config.batch_size)
@@ -707,23 +671,14 @@ class Run:
         seen = trainer.end_epoch()
         result = self.evaluate(before)
         if not math.isfinite(seen["loss"] + result["loss"]):
-            raise ValueError(
-                f"loss is not finite after epoch {trainer.epoch}, lr {lr:.3g}; "
-                f"what {self.out} holds is from before"
-            )
+            what = f"loss is not finite after epoch {trainer.epoch}, lr {lr:.3g}"
+            raise ValueError(f"{what}; what {self.out} holds is from before")
         improved = result["accuracy"] > self.best["accuracy"]
         if improved:
             self.best = dict(accuracy=result["accuracy"], epoch=trainer.epoch)
-        row = dict(
-            epoch=trainer.epoch,
-            loss=seen["loss"],
-            train_accuracy=seen["accuracy"],
-            test_accuracy=result["accuracy"],
-            lr=lr,
-            images_per_s=samples / seconds,
-            seconds=seconds,
-            peak_memory_mb=peak_mb(trainer.device),
-        )
+        row = dict(epoch=trainer.epoch, loss=seen["loss"], train_accuracy=seen["accuracy"])
+        row |= dict(test_accuracy=result["accuracy"], lr=lr, images_per_s=samples / seconds)
+        row |= dict(seconds=seconds, peak_memory_mb=peak_mb(trainer.device))
         if self.rank == 0:
             write_rows(self.out / "log.csv", trainer.epoch, [row])
             if rows := layer_rows(trainer.net, trainer.epoch, result["layers"]):
@@ -739,8 +694,7 @@ class Run:
 
 
 def layer_rows(net, epoch, layers):
-    """Rows of layers.csv: what `probe` saw of each layer and timestep, its leak and the mean weight
-    of the batch norm before it."""
+    """Rows of layers.csv: what `probe` saw by layer and timestep, leak, mean batch-norm weight."""
     rows = []
     for name, seen in layers.items():
         lif = net.get_submodule(name)
@@ -757,12 +711,11 @@ def layer_rows(net, epoch, layers):
 
 
 def fit(config, train, test, loss=None, checkpoint=None):
-    """Train on `train`, test on `test` after each epoch, write the run's folder; with config.eval
-    only test. A data set has a length, `shape` (C, H, W), `facts` (a dict kept in checkpoints, with
-    "classes"), and data[indices, epoch, seed] -> inputs, labels, augmented unless epoch is None.
-    `loss(logits [T, B, classes], labels)` defaults to the cross-entropy of `readout`; `checkpoint`:
-    what `parse` returned. Returns the last `evaluate`, with `net`, `best` and `out`. ValueError,
-    OSError."""
+    """Train, test after each epoch, write the run's folder; with config.eval only test. A data set
+    has a length, `shape` (C, H, W), `facts` (a dict kept in checkpoints, with "classes"), and
+    data[indices, epoch, seed] -> inputs, labels, augmented unless epoch is None. `loss` of logits
+    [T, B, classes] and labels: cross-entropy of `readout`. `checkpoint`: what `parse` returned. ->
+    the last `evaluate`, with `net`, `best` and `out`. ValueError, OSError."""
     rank, world, device = start(config)
     torch.manual_seed(config.seed)
     net = build(config, len(test.facts["classes"]), test.shape).to(device)
@@ -771,26 +724,26 @@ def fit(config, train, test, loss=None, checkpoint=None):
             module.synced = True  # LIF's; it means nothing to others
         if device.type == "cuda":
             net = torch.nn.SyncBatchNorm.convert_sync_batchnorm(net)
-    if loss is None:
-        smooth = config.label_smoothing
-
-        def loss(logits, labels):
-            return F.cross_entropy(readout(logits), labels, label_smoothing=smooth)
-
-    trainer = Trainer(net, config.epochs, config.lr, config.weight_decay, loss, config.amp)
+    smooth = config.label_smoothing
+    loss = loss or (lambda z, y: F.cross_entropy(readout(z), y, label_smoothing=smooth))
+    recipe = (config.epochs, config.lr, config.weight_decay, loss, config.amp, config.norm_decay)
+    trainer = Trainer(net, *recipe)
     facts = test.facts if config.eval else test.facts | dict(samples=len(train))
     feed = Feed(config, (test, train), device)
     run = Run(config, trainer, feed, facts, rank, world)
     with contextlib.ExitStack() as stack:
         stack.callback(feed.close)
-        stack.enter_context(compiled(config, device))
-        if config.eval:
+        wanted = True if config.compile is None and device.type == "cuda" else config.compile
+        if wanted is not None:  # and at the end as the caller had them
+            stack.callback(compile_neurons, compile_neurons(wanted))
+        if checkpoint:
             run.restore(checkpoint)
+        if config.eval:
             result = run.evaluate()
-            run.say(
-                f"test accuracy {result['accuracy']:.2%}, loss {result['loss']:.4f}, "
-                f"{len(test)} samples, epoch {checkpoint['epoch']}"
-            )
+            if not math.isfinite(result["loss"]):
+                raise ValueError(f"{config.eval}: the loss of its network is not finite")
+            seen = f"loss {result['loss']:.4f}, {len(test)} samples, epoch {checkpoint['epoch']}"
+            run.say(f"test accuracy {result['accuracy']:.2%}, {seen}")
             return result | dict(net=net, best=run.best, out=run.out)
         batch = min(config.batch_size, len(train))
         if batch % world:
@@ -799,19 +752,17 @@ def fit(config, train, test, loss=None, checkpoint=None):
             stack.enter_context(locked(run.out, config.resume))
             with replacing(run.out / "config.json") as file:
                 file.write(describe(config, facts, device))
-        if checkpoint:
-            run.restore(checkpoint)
+        if config.resume:  # as it is now that nobody else can write it
+            run.restore(load_checkpoint(config.resume))
         stack.enter_context(signals(run.caught))
         result = None
         for epoch in range(trainer.epoch, run.end):
             parts = order_of(config, len(train), epoch, batch, rank, world)
             result = run.end_epoch(*run.train_epoch(parts))
         result = result or run.evaluate()
-    run.say(
-        f"test accuracy {result['accuracy']:.2%} after epoch {trainer.epoch} (best over epochs, "
-        f"chosen on the test set: {run.best['accuracy']:.2%}, epoch {run.best['epoch']}); "
-        f"written to {run.out}"
-    )
+    best = f"chosen on the test set: {run.best['accuracy']:.2%}, epoch {run.best['epoch']}"
+    what = f"test accuracy {result['accuracy']:.2%} after epoch {trainer.epoch}"
+    run.say(f"{what} (best over epochs, {best}); written to {run.out}")
     return result | dict(net=net, best=run.best, out=run.out)
 
 
@@ -969,8 +920,7 @@ def tell(what, counts):
 
 
 def decoded(paths, labels, prepare, skip_bad):
-    """prepare(picture) of every file, in threads, without those that are no pictures, if skip_bad
-    -> list, paths, labels, contents"""
+    """prepare(picture) of each file, less bad ones if skip_bad -> list, paths, labels, contents"""
 
     def one(path):
         try:
@@ -1021,8 +971,8 @@ def cifar(config, train):
                 found = kind(root, train=train, download=True)
     except (OSError, RuntimeError) as error:
         what = f"{config.dataset} is not in --data {root} and could not be downloaded ({error})"
-        what += f": put {kind.filename} from {kind.url} there; --demo needs no data"
-        raise ValueError(what) from error
+        where = f"put {kind.filename} from {kind.url} there; --demo needs no data"
+        raise ValueError(f"{what}: {where}") from error
     which = chosen(config, train, len(found))
     images = torch.from_numpy(found.data).permute(0, 3, 1, 2)[which].contiguous()
     return images, torch.tensor(found.targets)[which], found.classes, images.numpy()
@@ -1031,8 +981,9 @@ def cifar(config, train):
 def listed(config, train):
     """DIR/train/CLASS/* or DIR/val|test/CLASS/* -> paths, labels [N], names of the classes."""
     root = pathlib.Path(config.data)
-    test = "val" if (root / "val").is_dir() else "test"
-    place = root / ("train" if train else test)
+    place = root / "train"
+    if not train:
+        place = root / ("val" if (root / "val").is_dir() else "test")
     others = collections.Counter()
 
     def taken(path):
@@ -1100,7 +1051,7 @@ def load(config, facts=None):
     normalisation is used; by default the training set's."""
     sets = [None]
     facts = dict(facts or {})
-    for part in ("test",) if config.eval else ("train", "test"):
+    for part in ("train", "test")[bool(config.eval) :]:
         images, labels, classes, samples = DATASETS[config.dataset](config, part == "train")
         if "mean" not in facts:
             facts |= normalisation(images)
@@ -1131,8 +1082,7 @@ ARMS = {"vanilla": ("fixed", "fixed"), "AT+TGO": ("true", "threshold")}
 
 def compare(config, train, test, loss=None):
     """Trains vanilla and AT+TGO, with potentials that suit a fixed threshold (batch norm's scale 1)
-    and with potentials too small for it (0.3), same seed, and prints a table of what each arrived
-    at."""
+    and with some too small for it (0.3), same seed, and prints what each arrived at."""
     rows = []
     with tempfile.TemporaryDirectory() as folder:
         for scale, arm in itertools.product((1.0, 0.3), ARMS):
@@ -1169,8 +1119,7 @@ def plot_curves(out):
     for axis, wanted in zip(figure.subplots(1, 2), (["loss"], ["train_accuracy", "test_accuracy"])):
         for name in wanted:
             values = [float(row[names.index(name)]) for row in rows]
-            epochs = [int(row[0]) for row in rows]
-            axis.plot(epochs, values, ".-", label=name.replace("_", " "))
+            axis.plot([int(row[0]) for row in rows], values, ".-", label=name.replace("_", " "))
         axis.set_xlabel("epoch")
         axis.legend()
     figure.savefig(out / "curves.png", dpi=150)

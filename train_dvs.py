@@ -331,7 +331,7 @@ def turns(path):
 
 def counter(what, i, n):
     if sys.stdout.isatty():
-        print(f"\r{what} {i + 1}/{n}", end="\n" if i + 1 == n else "")
+        print(f"\r{what} {i + 1}/{n}", end="\n" * (i + 1 == n))
 
 
 # ---- 3. Recordings and their cache ---------------------------------------------------------------
@@ -387,7 +387,7 @@ def hidden(name):
 
 def inside(folder):
     """The paths in a folder, sorted, without what is hidden; none if there is no such folder."""
-    paths = folder.iterdir() if folder.is_dir() else ()
+    paths = folder.glob("*")
     return sorted(path for path in paths if not hidden(path.name))
 
 

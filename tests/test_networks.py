@@ -30,7 +30,6 @@ from dsatgo import (
     compile_neurons,
     energy,
     for_inference,
-    millijoule,
     probe,
     readout,
     recompute,
@@ -43,6 +42,12 @@ from dsatgo import (
 VANILLA = partial(LIF, threshold="fixed", width="fixed")
 WEIGHTS = (nn.Conv2d, nn.Linear)
 NORMS = (nn.BatchNorm1d, nn.BatchNorm2d)
+
+
+def millijoule(mac, ac):
+    return (mac * 4.6 + ac * 0.9) * 1e-9
+
+
 small_vgg = partial(vggsnn, in_channels=3, channels=4, size=16, T=2)
 small_resnet = partial(resnet19, channels=4)
 imagenet = partial(resnet18, channels=4, stem="imagenet")
@@ -438,7 +443,11 @@ def test_probe_nests_and_lets_go_on_errors():
 
 
 def test_arithmetic_of_table_2():
-    assert millijoule(1e9, 0) == pytest.approx(4.6) and millijoule(0, 1e9) == pytest.approx(0.9)
+    count = energy(small_vgg().eval(), torch.rand(2, 3, 16, 16))
+    for name in ("paper", "counted"):
+        mac = count["mac" if name == "paper" else "mac_counted"]
+        assert count[f"mj_{name}"] == pytest.approx(millijoule(mac, count[f"ac_{name}"]))
+    assert count["mj_ann"] == pytest.approx(millijoule(count["mac_ann"], 0))
     assert round(millijoule(2285.35e6, 0), 2) == 10.51
     for ac, mj in (
         (443.14, 0.43),

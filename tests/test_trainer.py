@@ -1404,13 +1404,16 @@ def test_a_gpu_is_taken_before_anything_else(tmp_path, monkeypatch):
     order = []
     monkeypatch.setenv("RANK", "0")
     monkeypatch.setenv("LOCAL_RANK", "3")
-    monkeypatch.setattr(
-        torch, "zeros", lambda *_, device: types.SimpleNamespace(device=torch.device(device))
-    )
+    for name in ("zeros", "empty"):
+        made = lambda *_, device: types.SimpleNamespace(  # noqa: E731
+            device=torch.device(device), cpu=lambda: None
+        )
+        monkeypatch.setattr(torch, name, made)
     monkeypatch.setattr(torch.cuda, "set_device", lambda device: order.append(str(device)))
-    monkeypatch.setattr(torch.distributed, "init_process_group", order.append)
+    monkeypatch.setattr(torch.distributed, "init_process_group", lambda way, **_: order.append(way))
     monkeypatch.setattr(train_cifar.atexit, "register", lambda function: order.append(function))
     monkeypatch.setattr(torch.backends.cudnn, "benchmark", False)
     _, _, device = train_cifar.start(train_cifar.Settings(device="cuda"))
-    assert order == ["cuda:3", "cpu:gloo,cuda:nccl", train_cifar.leave] and device.index == 3
+    leave = torch.distributed.destroy_process_group
+    assert order == ["cuda:3", "cpu:gloo,cuda:nccl", leave] and device.index == 3
     assert torch.backends.cudnn.benchmark
