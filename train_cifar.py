@@ -1,13 +1,11 @@
 """Train DS-ATGO on still pictures.
 
-    python train_cifar.py                               the paper's recipe on CIFAR-10, downloaded
-    python train_cifar.py --demo                        minutes on a CPU: vanilla beside AT+TGO
-    python train_cifar.py --dataset cifar100            the paper's recipe on CIFAR-100
-    python train_cifar.py --dataset folder --data DIR   DIR/train/CLASS/* and DIR/test|val/CLASS/*
-    python train_cifar.py --dataset imagenet --data DIR  the same, ResNet-18 at 224x224, streamed
-    torchrun --nproc-per-node=4 train_cifar.py ...      several processes
-
-Sections 1 to 4 are the run that train_dvs.py shares: settings, command line, folder, training.
+python train_cifar.py                               the paper's recipe on CIFAR-10, downloaded
+python train_cifar.py --demo                        minutes on a CPU: vanilla beside AT+TGO
+python train_cifar.py --dataset cifar100            the paper's recipe on CIFAR-100
+python train_cifar.py --dataset folder --data DIR   DIR/train/CLASS/* and DIR/test|val/CLASS/*
+python train_cifar.py --dataset imagenet --data DIR  the same, ResNet-18 at 224x224, streamed
+torchrun --nproc-per-node=4 train_cifar.py ...      several processes
 """
 
 import argparse
@@ -56,7 +54,7 @@ import dsatgo
 from dsatgo import LIF, Trainer, compile_neurons, energy, probe, readout
 
 
-# ---- 1. Settings ---------------------------------------------------------------------------------
+# ---- 1. Settings (1 to 4: shared with train_dvs.py) ----------------------------------------------
 def setting(default, text, **more):
     """A field of `Config`: default, what --help says (with the paper's value); choices=, least=,
     most=, and free=True where a resumed run may differ."""

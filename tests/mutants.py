@@ -924,10 +924,10 @@ MUTANTS = [
     ),
     (
         "dsatgo.py",
-        "millijoule",
+        "energy",
         "test_networks.py -m 'not slow' -k 'energy or arithmetic'",
         [
-            ("pJ swapped", "mac * 4.6 + ac * 0.9", "mac * 0.9 + ac * 4.6"),
+            ("pJ swapped", "(4.6e-09, 9e-10)", "(9e-10, 4.6e-09)"),
         ],
     ),
     (
@@ -1123,7 +1123,7 @@ MUTANTS = [
             ),
             (
                 "bf16 for fp16",
-                "torch.float16 if self.amp == 'fp16' else torch.bfloat16",
+                "dict(fp16=torch.float16).get(self.amp, torch.bfloat16)",
                 "torch.bfloat16",
                 "test_settings.py::test_amp[train_cifar-fp16]",
             ),
@@ -1136,7 +1136,7 @@ MUTANTS = [
         [
             (
                 "one rate for all epochs",
-                "self.optimizer.param_groups[0]['lr'] = self.rate()",
+                "group['lr'] = self.rate()",
                 "pass",
                 "test_modules.py::test_trainer_takes_any_network_and_loader",
             ),
@@ -1986,38 +1986,38 @@ MUTANTS = [
     ),
     (
         "train_cifar.py",
-        "compiled",
+        "fit",
         "test_settings.py -m 'not slow' -k 'compile' test_trainer.py",
         [
             (
                 "compile ignored",
-                "wanted = config.compile",
-                "wanted = None",
+                "if wanted is not None:",
+                "if False:",
                 "test_settings.py::test_compile[train_cifar-True]",
             ),
             (
                 "compiled on the CPU too",
-                "wanted is None and device.type == 'cuda'",
-                "wanted is None",
+                "config.compile is None and device.type == 'cuda'",
+                "config.compile is None",
                 "test_settings.py::test_compile[train_cifar-None]",
             ),
         ],
     ),
     (
         "train_cifar.py",
-        "compiled",
+        "fit",
         "test_trainer.py -m 'not slow' -k 'leaves_compiled or after_an_exception'",
         [
             (
                 "compilation stays",
-                "compile_neurons(before)",
-                "pass",
+                "stack.callback(compile_neurons, compile_neurons(wanted))",
+                "compile_neurons(wanted)",
                 "test_trainer.py::test_a_run_leaves_compiled_neurons_as_the_caller_had_them[asked0-False]",
             ),
             (
                 "compilation ends with the run",
-                "compile_neurons(before)",
-                "compile_neurons(False)",
+                "stack.callback(compile_neurons, compile_neurons(wanted))",
+                "stack.callback(compile_neurons, compile_neurons(wanted) and False)",
                 "test_trainer.py::test_a_run_leaves_compiled_neurons_as_the_caller_had_them[asked0-True]",
             ),
         ],
@@ -2049,20 +2049,20 @@ MUTANTS = [
             ),
             (
                 "schedule of another length",
-                "Trainer(net, config.epochs",
-                "Trainer(net, 400",
+                "recipe = (config.epochs",
+                "recipe = (400",
                 "test_settings.py::test_lr[train_cifar-0.03]",
             ),
             (
                 "stop_after changes the schedule",
-                "Trainer(net, config.epochs",
-                "Trainer(net, config.stop_after or config.epochs",
+                "recipe = (config.epochs",
+                "recipe = (config.stop_after or config.epochs",
                 "test_settings.py::test_stop_after[train_cifar-2]",
             ),
             (
                 "precision ignored",
-                "loss, config.amp)",
-                "loss)",
+                "loss, config.amp,",
+                "loss, 'off',",
                 "test_settings.py::test_amp[train_cifar-bf16]",
             ),
             (
@@ -2072,9 +2072,21 @@ MUTANTS = [
                 "test_settings.py::test_label_smoothing[train_cifar-0.0]",
             ),
             (
+                "no group without decay",
+                "config.amp, config.norm_decay)",
+                "config.amp)",
+                "test_settings.py::test_norm_decay[train_cifar-False]",
+            ),
+            (
+                "a network that is not finite is tested",
+                "if not math.isfinite(result['loss']):",
+                "if False:",
+                "test_trainer.py::test_a_test_loss_that_is_not_finite_is_no_result",
+            ),
+            (
                 "loss of the last timestep",
-                "F.cross_entropy(readout(logits)",
-                "F.cross_entropy(logits[-1]",
+                "F.cross_entropy(readout(z)",
+                "F.cross_entropy(z[-1]",
                 "test_settings.py::test_label_smoothing[train_cifar-0.0]",
             ),
             (
@@ -2092,8 +2104,8 @@ MUTANTS = [
         [
             (
                 "trains when asked to test",
-                "if config.eval:\n            run",
-                "if False:\n            run",
+                "if config.eval:\n            result",
+                "if False:\n            result",
                 "test_settings.py::test_eval[train_cifar-folder]",
             ),
             (
@@ -2191,7 +2203,7 @@ MUTANTS = [
         "test_trainer.py -m 'not slow' -k 'is_taken or under_torchrun'",
         [
             ("no GPU is selected", "torch.cuda.set_device(device)", "pass"),
-            ("all take the first GPU", "f'cuda:{local}'", "'cuda:0'"),
+            ("all take the first GPU", "f\"cuda:{os.environ.get('LOCAL_RANK', 0)}\"", "'cuda:0'"),
             ("messages go by the GPU", "cpu:gloo,cuda:nccl", "nccl"),
             ("convolutions are not tuned", "cudnn.benchmark = True", "cudnn.benchmark = False"),
             ("any device under torchrun", "if name != 'cuda':", "if False:"),
@@ -2353,8 +2365,8 @@ MUTANTS = [
             ),
             (
                 "train and test accuracy swapped",
-                "train_accuracy=seen['accuracy'], test_accuracy=result['accuracy']",
-                "train_accuracy=result['accuracy'], test_accuracy=seen['accuracy']",
+                "train_accuracy=seen['accuracy']",
+                "train_accuracy=result['accuracy']",
                 "test_trainer.py::test_a_run_writes_what_it_should",
             ),
             (

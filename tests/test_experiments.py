@@ -37,8 +37,12 @@ def logged(run, name):
 
 def test_the_runs_are_those_of_train_all(train_all):
     commands = train_all.commands()
-    assert {path.name for path in (RESULTS / "runs").iterdir()} == set(commands)
-    for name, command in commands.items():
+    there = {path.name for path in (RESULTS / "runs").iterdir()}
+    assert there <= set(commands)
+    pending = set(commands) - there  # "not run" on the page
+    assert all(name.startswith("recipe-") for name in pending)
+    for name in there:
+        command = commands[name]
         ran = (RESULTS / "runs" / name / "command.txt").read_text().splitlines()[0]
         assert settings(ran.removeprefix("python ")) == settings(command), name
         # layers.csv: before and since tau and gamma

@@ -2,7 +2,6 @@
 what the network computes, which batches arrive, what the optimizer does, which files are written."""
 
 import dataclasses
-import inspect
 import json
 import os
 import types
@@ -327,8 +326,6 @@ def test_a_step_is_sgd_with_this_decay_and_momentum(value, go, double):
 
 @guards("norm_decay", True, False)
 def test_norm_decay(value, go):
-    if not value and "norm_decay" not in inspect.signature(dsatgo.Trainer).parameters:
-        pytest.xfail("the Trainer does not know it yet")
     seen = go(*flags("norm_decay", value), "--weight-decay", 0.01)
     decays = [(p, g["weight_decay"]) for g in seen.steps[0].groups for p in g["params"]]
     assert len(decays) == len(list(seen.calls[0].net.parameters()))

@@ -1417,3 +1417,16 @@ def test_a_gpu_is_taken_before_anything_else(tmp_path, monkeypatch):
     leave = torch.distributed.destroy_process_group
     assert order == ["cuda:3", "cpu:gloo,cuda:nccl", leave] and device.index == 3
     assert torch.backends.cudnn.benchmark
+
+
+def test_a_test_loss_that_is_not_finite_is_no_result(tmp_path, capsys):
+    run("--out", tmp_path, "--epochs", 1)
+    checkpoint = load(tmp_path / "last.pt")
+    for name, value in checkpoint["model"].items():  # each number is finite, their sums are not
+        if name.endswith("current.1.bias"):
+            value += 1e3
+        if name == "classes.1.weight":
+            value.copy_(value.sign() * 3e38)
+    torch.save(checkpoint, tmp_path / "last.pt")
+    message = refused(capsys, "--eval", tmp_path, base=[])
+    assert "finite" in message and str(tmp_path) in message
