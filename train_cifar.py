@@ -430,15 +430,15 @@ STOPS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 @contextlib.contextmanager
 def signals(caught):
-    """The first of STOPS goes into `caught`, the second ends the process at once. What is ignored,
-    as by nohup, stays so; only the main thread hears them."""
+    """STOPS go into `caught`; a second Ctrl-C ends the process at once (schedulers, and torchrun's
+    agent, repeat SIGTERM). What is ignored, as by nohup, stays so; only the main thread hears."""
 
     def note(number, frame):
-        if caught:
+        if number == signal.SIGINT and number in caught:
             signal.signal(number, signal.SIG_DFL)
             signal.raise_signal(number)
         caught.append(number)
-        os.write(2, b"\nwaiting for this step to end, to save; once more: ends at once\n")
+        os.write(2, b"\nwaiting for this step to end, to save; Ctrl-C once more ends at once\n")
 
     with contextlib.ExitStack() as stack:
         for number in STOPS if threading.current_thread() is threading.main_thread() else ():

@@ -1181,14 +1181,15 @@ train_cifar.main(sys.argv[1:])
 
 @pytest.mark.slow
 def test_two_processes_end_at_the_same_step_when_one_is_told_to_and_resume(tmp_path):
-    """The signal reaches rank 1 alone. With one sample each a step, what the ranks do is what one process would, but for rounding."""
+    """The signal reaches rank 1 alone, again and again, and both look at it four steps later, in
+    the test pass. With --sync-stats and one sample each a step, what the ranks do is what one
+    process would, but for rounding."""
     more = ["--out", tmp_path / "run", "--sync-stats", "--save-every", 3]
     _, out, err = finish(torchrun(2, *more, code=TOLD, folder=tmp_path))
-    assert "stopped in epoch 2, step 1" in out, err
+    assert "stopped in epoch 2, step 4" in out, err
     checkpoint = load(tmp_path / "run" / "last.pt")
-    assert (checkpoint["epoch"], checkpoint["steps"]) == (1, 1) and checkpoint["meters"][2] == 10, (
-        "of both processes"
-    )
+    assert (checkpoint["epoch"], checkpoint["steps"]) == (1, 4)
+    assert checkpoint["meters"][2] == 40, "of both processes"
     code, _, err = finish(torchrun(2, "--resume", tmp_path / "run", folder=tmp_path))
     assert code == 0, err
     more = ["--out", tmp_path / "whole", "--sync-stats"]
@@ -1200,6 +1201,7 @@ def test_two_processes_end_at_the_same_step_when_one_is_told_to_and_resume(tmp_p
 BOTH = """
 before = train_cifar.Pictures.__getitem__
 def told(self, key):
+    train_cifar.Pictures.__getitem__ = before
     os.kill(os.getpid(), signal.SIGTERM if os.environ["RANK"] == "1" else signal.SIGINT)
     return before(self, key)
 train_cifar.Pictures.__getitem__ = told
