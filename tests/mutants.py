@@ -86,12 +86,6 @@ MUTANTS = [
                 "pass",
                 "test_neuron.py::test_synced_statistics_are_those_of_the_whole_batch",
             ),
-            (
-                "sums of the processes' means",
-                "x /= torch.distributed.get_world_size()",
-                "pass",
-                "test_neuron.py::test_synced_statistics_are_those_of_the_whole_batch",
-            ),
         ],
     ),
     (
@@ -994,18 +988,6 @@ MUTANTS = [
                 "return before",
                 "return bool(compiled)",
                 "test_modules.py::test_compile_neurons_tells_how_it_was",
-            ),
-        ],
-    ),
-    (
-        "dsatgo.py",
-        "",
-        "test_networks.py -k 'compiled_neuron_agrees and bfloat16-true'",
-        [
-            (
-                "compiled potentials not rounded",
-                "'emulate_precision_casts': True",
-                "'emulate_precision_casts': False",
             ),
         ],
     ),
@@ -2215,7 +2197,12 @@ MUTANTS = [
         "test_trainer.py -k 'live_through or ended_by or whole_group'",
         [
             ("workers of one epoch", "workers > 0", "False"),
-            ("workers left behind", "worker.kill()", "pass\n        self.loader._iterator = 1"),
+            (
+                "a worker at work is waited for",
+                "worker.kill()",
+                "pass",
+                "test_trainer.py::test_a_stop_does_not_wait_for_a_worker_that_never_answers",
+            ),
         ],
     ),
     (
@@ -2364,10 +2351,10 @@ MUTANTS = [
                 "test_trainer.py::test_a_run_writes_what_it_should",
             ),
             (
-                "train and test accuracy swapped",
+                "test accuracy in train accuracy's place",
                 "train_accuracy=seen['accuracy']",
                 "train_accuracy=result['accuracy']",
-                "test_trainer.py::test_a_run_writes_what_it_should",
+                "test_trainer.py::test_log_csv_is_what_happened",
             ),
             (
                 "loss of the test set",
@@ -2905,30 +2892,12 @@ MUTANTS = [
                 "bn_scale=1.0",
                 "test_trainer.py::test_the_demos_four_networks_and_its_table",
             ),
-            (
-                "scales other than printed",
-                "bn_scale=scale",
-                "bn_scale=1.3 - scale",
-                "test_trainer.py::test_the_demos_four_networks_and_its_table",
-            ),
-            (
-                "the rules are not those printed",
-                "threshold=threshold, width=width",
-                "threshold='true', width='threshold'",
-            ),
             ("AT beside vanilla", "width=width", "width='fixed'"),
             (
                 "columns swapped",
                 "inside=statistics.mean(inside), least=min(inside)",
                 "least=statistics.mean(inside), inside=min(inside)",
             ),
-            ("the greatest layer", "min(inside)", "max(inside)"),
-            (
-                "firing for gradients",
-                "seen['firing_rate']",
-                "seen['gradient_available']",
-            ),
-            ("deviation of a sample", "statistics.pstdev", "statistics.stdev"),
             ("energy as counted", "['mj_paper']", "['mj_counted']"),
             ("another accuracy", "accuracy=result['accuracy']", "accuracy=result['loss'] / 9"),
         ],
@@ -3003,8 +2972,6 @@ MUTANTS = [
         "test_faults.py -m 'not slow' -k 'cannot_hold or altered'",
         [
             ("meters unlike the steps", "(seen > 0) == (checkpoint['steps'] > 0)", "True"),
-            ("negative meters", "loss >= 0 and 0 <= hits <= seen", "True"),
-            ("a scale of 0", "checkpoint['scale'][0] <= 0", "False"),
             ("steps that no epoch has", "own['steps'] = ", "own['steps'] = 99 + "),
         ],
     ),
@@ -3014,7 +2981,6 @@ MUTANTS = [
         "test_faults.py -m 'not slow' -k 'cannot_hold or altered'",
         [
             ("a deviation of 0", "min(facts.get('std', [1])) <= 0", "False"),
-            ("any mean", "torch.tensor(facts[name])", "torch.zeros(3)"),
         ],
     ),
     (
@@ -3335,7 +3301,6 @@ MUTANTS = [
         "train_dvs.py",
         "serve",
         "test_events.py -k 'runs_already'",
-        [("signals end a worker", "signal.signal(number, signal.SIG_IGN)", "pass")],
     ),
     (
         "train_dvs.py",

@@ -1333,7 +1333,7 @@ def test_workers_live_through_the_run(tmp_path, monkeypatch):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("number", train_cifar.STOPS, ids=str)
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP], ids=str)
 def test_a_signal_to_the_whole_group_saves_though_workers_get_it_too(tmp_path, number):
     out = tmp_path / "run"
     command = [sys.executable, train_cifar.__file__, *TINY, "--workers", "2", "--epochs", "400"]
@@ -1366,6 +1366,32 @@ def test_the_second_signal_ends_at_once(tmp_path):
         process.send_signal(signal.SIGINT)
         time.sleep(0.5)
     assert process.wait(10) == -signal.SIGINT and b"once more" in process.stderr.read()
+
+
+STUCK = """
+before = train_cifar.Pictures.__getitem__
+asked = []
+def stuck(self, key):
+    asked.append(key)
+    if len(asked) > 1:  # in a worker, once the first batch has gone
+        time.sleep(999)
+    return before(self, key)
+train_cifar.Pictures.__getitem__ = stuck
+step = train_cifar.Trainer.step
+def told(*batch):
+    signal.raise_signal(signal.SIGTERM)
+    return step(*batch)
+train_cifar.Trainer.step = told
+train_cifar.main(sys.argv[1:])
+"""
+
+
+@pytest.mark.slow
+def test_a_stop_does_not_wait_for_a_worker_that_never_answers(tmp_path):
+    code = f"import signal, sys, time, train_cifar{STUCK}"
+    command = [sys.executable, "-c", code, *TINY, "--workers", "1", "--out", str(tmp_path)]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=40)
+    assert done.returncode == 143 and load(tmp_path / "last.pt")["steps"] == 1, done.stderr
 
 
 def test_a_signal_in_the_test_pass_is_heard(tmp_path, monkeypatch):
