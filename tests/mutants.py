@@ -3301,6 +3301,7 @@ MUTANTS = [
         "train_dvs.py",
         "serve",
         "test_events.py -k 'runs_already'",
+        [("signals end a worker", "signal.signal(number, signal.SIG_IGN)", "pass")],
     ),
     (
         "train_dvs.py",
