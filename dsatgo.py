@@ -86,7 +86,7 @@ def compile_neurons(enabled=True):
     compiled.clear()
     one_size = torch.cuda.is_available()
     options = {name: value for name, value in PLAN.items() if hasattr(torch._inductor.config, name)}
-    more = dict(dynamic=False if one_size else None, recompile_limit=64, options=options)
+    more = dict(dynamic=False if one_size else None, recompile_limit=512, options=options)
     for function in (lif_forward, lif_backward) if enabled else ():
         compiled[function] = torch.compile(function, fullgraph=True, **more), one_size
     return before
@@ -102,9 +102,10 @@ def run(function, *args, eager=False):
     for x in filter(torch.is_tensor, args):
         if not one_size and x.shape[-1] > len(args[0]):  # a layer's size, not T
             torch._dynamo.mark_dynamic(x, x.dim() - 1)
+    known = torch._dynamo.exc
     try:
         return call(*args)
-    except torch._dynamo.exc.TorchDynamoException as error:
+    except (known.TorchDynamoException, known.FailOnRecompileLimitHit) as error:
         compile_neurons(False)
         warnings.warn(f"neurons run eagerly, torch.compile failed: {str(error).splitlines()[0]}")
         return function(*args)
@@ -590,7 +591,7 @@ def energy(net, x, batch=None):
         spikes they add up (a SEW sum of 3 is three); all else and the first layer are MACs
     mac_ann, mj_ann    the iso-architecture ANN: each operation once, all MACs"""
     if batch is None and isinstance(getattr(net, "input", None), Input):
-        batch = x.shape[-4]
+        batch = x.shape[-4:][0]
     require(batch is not None, "batch", batch, "how many samples x holds")
     T = max([module.T for module in net.modules() if isinstance(module, LIF)], default=1)
     layers = []
@@ -652,8 +653,7 @@ def calibrate(net, batches):
         x = batch[0] if isinstance(batch, (tuple, list)) else batch
         twin(x.to(next(net.parameters()).device))
     require(seen > 0, "batches", batches, "at least one batch")
-    finite = [buffer.isfinite().all() for buffer in twin.buffers()]
-    finite += [lif.updates == seen for lif in lifs]
+    finite = [b.isfinite().all() for b in twin.buffers()] + [lif.updates == seen for lif in lifs]
     require(all(finite), "batches", seen, "such that all statistics are finite: NaN or infinity?")
     net.load_state_dict(twin.state_dict())
 

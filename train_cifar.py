@@ -223,7 +223,8 @@ def one_line_errors():
     except KeyboardInterrupt:
         sys.exit(130)
     except (ValueError, OSError, MemoryError, RuntimeError) as error:
-        if isinstance(error, RuntimeError) and not re.search("memory|overflow", str(error)):
+        known = r"memory|overflow|DataLoader worker \(pid"  # the last: out of memory, too
+        if isinstance(error, RuntimeError) and not re.search(known, str(error)):
             raise
         lines = str(error).strip().split("\n")  # a worker's error comes with its traceback
         text = lines[-1] if lines[0].startswith("Caught") else " ".join(lines) or repr(error)
@@ -282,7 +283,7 @@ def load_checkpoint(path):
         dict(**checkpoint["config"])["arch"]
         facts = checkpoint["facts"]
         "".join(facts["classes"])
-        for name in facts.keys() & {"mean", "std"}:
+        for name in ("mean", "std") * bool(facts.keys() & {"mean", "std"}):
             check_kind(torch.tensor(facts[name]), torch.zeros(3), f" {name}")
         if min(facts.get("std", [1])) <= 0:
             raise ValueError("its std is not above 0")
@@ -306,7 +307,7 @@ def lock(file, how=fcntl.LOCK_EX):
     try:
         fcntl.lockf(file, how)  # unlike flock's, not inherited
     except OSError as error:
-        if error.errno not in (errno.ENOSYS, errno.ENOLCK, errno.EOPNOTSUPP):
+        if error.errno in (errno.EACCES, errno.EAGAIN):
             raise
         print(f"{file.name}: no locks here, let no other run use this folder", file=sys.stderr)
 
@@ -438,11 +439,12 @@ def signals(caught):
             signal.signal(number, signal.SIG_DFL)
             signal.raise_signal(number)
         caught.append(number)
-        os.write(2, b"\nwaiting for this step to end, to save; Ctrl-C once more ends at once\n")
+        with contextlib.suppress(OSError):  # its terminal may be gone
+            os.write(2, b"\nwaiting for this step, to save; Ctrl-C once more ends at once\n")
 
     with contextlib.ExitStack() as stack:
         for number in STOPS if threading.current_thread() is threading.main_thread() else ():
-            if signal.getsignal(number) is not signal.SIG_IGN:
+            if signal.getsignal(number) not in (None, signal.SIG_IGN):
                 stack.callback(signal.signal, number, signal.signal(number, note))
         yield
 
@@ -479,12 +481,7 @@ class Feed:
             found = iter(self.loader)
         finally:
             signal.pthread_sigmask(signal.SIG_SETMASK, heard)
-        try:
-            yield from found
-        except RuntimeError as error:
-            if "DataLoader worker" in str(error):
-                error = ValueError(f"{error} Out of memory? Give fewer --workers")
-            raise error from None
+        yield from found
 
     def close(self):
         """Ends the workers; one that is still at work is not waited for."""
@@ -542,7 +539,7 @@ class Run:
                 self.trainer.net.load_state_dict(checkpoint["model"])
             else:
                 loss, hits, seen = checkpoint["meters"].tolist()
-                fine = loss >= 0 and 0 <= hits <= seen and (seen > 0) == (checkpoint["steps"] > 0)
+                fine = 0 <= hits <= seen and (seen > 0) == (checkpoint["steps"] > 0)
                 if not fine or checkpoint["scale"][0] <= 0:
                     raise ValueError("its meters, steps or scale cannot be so")
                 self.trainer.load_state_dict(checkpoint)
@@ -569,20 +566,23 @@ class Run:
     def stop(self, number, state):
         """Saves and ends the process, for a signal."""
         self.save(state)
-        self.say(f"\nstopped in epoch {state['epoch'] + 1}, step {state['steps']}", end="")
-        goes_on = shlex.join(["python", sys.argv[0], "--resume", str(self.out)])
-        self.say("" if self.config.demo else f"; to go on: {goes_on}")
+        command = ["python", sys.argv[0], "--resume", str(self.out)]
+        if self.config.neuron:
+            command += ["--neuron", self.config.neuron]
+        where = f"\nstopped in epoch {state['epoch'] + 1}, step {state['steps']}"
+        with contextlib.suppress(OSError):
+            self.say(where if self.config.demo else f"{where}; to go on: {shlex.join(command)}")
         sys.exit(128 + number)
 
     def stop_of(self):
         """The signal to stop by, or 0. All processes stop at the same step: they tell each other in
-        every step, and look a few steps later, so that none waits for another."""
+        every step, and on a GPU look four steps later, so that none waits for another."""
         if self.world == 1:
             return max(self.caught, default=0)
         flag = torch.tensor(max(self.caught, default=0))
         work = torch.distributed.all_reduce(flag, torch.distributed.ReduceOp.MAX, async_op=True)
         self.flags.append((work, flag))
-        if len(self.flags) <= 4:
+        if len(self.flags) <= 4 * (self.trainer.device.type == "cuda"):
             return 0
         work, flag = self.flags.popleft()
         work.wait()
@@ -757,7 +757,7 @@ def fit(config, train, test, loss=None, checkpoint=None):
         for epoch in range(trainer.epoch, run.end):
             parts = order_of(config, len(train), epoch, batch, rank, world)
             result = run.end_epoch(*run.train_epoch(parts))
-        result = result or run.evaluate()
+        result = result or run.evaluate(run.state())
     best = f"chosen on the test set: {run.best['accuracy']:.2%}, epoch {run.best['epoch']}"
     what = f"test accuracy {result['accuracy']:.2%} after epoch {trainer.epoch}"
     run.say(f"{what} (best over epochs, {best}); written to {run.out}")

@@ -307,7 +307,7 @@ def test_a_run_of_the_other_script_is_refused(finished, capsys):
 # Disk
 
 
-@pytest.mark.parametrize("number", [errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP])
+@pytest.mark.parametrize("number", [errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP, errno.EPERM])
 def test_without_locks_a_run_goes_on_and_says_so(tmp_path, capsys, monkeypatch, number):
     def refuse(file, how):
         raise OSError(number, os.strerror(number))
@@ -317,15 +317,13 @@ def test_without_locks_a_run_goes_on_and_says_so(tmp_path, capsys, monkeypatch, 
     assert "no locks here" in capsys.readouterr().err and load(tmp_path / "last.pt")["epoch"] == 1
 
 
-@pytest.mark.parametrize(
-    "number, other", [(errno.EACCES, True), (errno.EAGAIN, True), (errno.EIO, False)]
-)
-def test_what_says_that_another_run_holds_the_lock(tmp_path, capsys, monkeypatch, number, other):
+@pytest.mark.parametrize("number", [errno.EACCES, errno.EAGAIN])
+def test_what_says_that_another_run_holds_the_lock(tmp_path, capsys, monkeypatch, number):
     def refuse(file, how):
         raise OSError(number, os.strerror(number))
 
     monkeypatch.setattr(train_cifar.fcntl, "lockf", refuse)
-    assert ("another run" in refused(capsys, "--out", tmp_path)) == other
+    assert "another run" in refused(capsys, "--out", tmp_path)
 
 
 def test_a_line_that_a_spreadsheet_leaves_in_a_log_is_no_damage(tmp_path):

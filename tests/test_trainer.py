@@ -1181,15 +1181,14 @@ train_cifar.main(sys.argv[1:])
 
 @pytest.mark.slow
 def test_two_processes_end_at_the_same_step_when_one_is_told_to_and_resume(tmp_path):
-    """The signal reaches rank 1 alone, again and again, and both look at it four steps later, in
-    the test pass. With --sync-stats and one sample each a step, what the ranks do is what one
+    """The signal reaches rank 1 alone. With one sample each a step, what the ranks do is what one
     process would, but for rounding."""
     more = ["--out", tmp_path / "run", "--sync-stats", "--save-every", 3]
     _, out, err = finish(torchrun(2, *more, code=TOLD, folder=tmp_path))
-    assert "stopped in epoch 2, step 4" in out, err
+    assert "stopped in epoch 2, step 1" in out, err
     checkpoint = load(tmp_path / "run" / "last.pt")
-    assert (checkpoint["epoch"], checkpoint["steps"]) == (1, 4)
-    assert checkpoint["meters"][2] == 40, "of both processes"
+    assert (checkpoint["epoch"], checkpoint["steps"]) == (1, 1)
+    assert checkpoint["meters"][2] == 10, "of both processes"
     code, _, err = finish(torchrun(2, "--resume", tmp_path / "run", folder=tmp_path))
     assert code == 0, err
     more = ["--out", tmp_path / "whole", "--sync-stats"]
@@ -1458,3 +1457,41 @@ def test_a_test_loss_that_is_not_finite_is_no_result(tmp_path, capsys):
     torch.save(checkpoint, tmp_path / "last.pt")
     message = refused(capsys, "--eval", tmp_path, base=[])
     assert "finite" in message and str(tmp_path) in message
+
+
+def test_on_a_gpu_processes_look_at_their_flags_four_steps_later(monkeypatch):
+    """So that no step waits for another process; all of them stop at the same one."""
+
+    class Work:
+        def wait(self):
+            waited.append(self)
+
+    waited = []
+    monkeypatch.setattr(torch.distributed, "all_reduce", lambda *_, **__: Work())
+    for kind, steps in (("cuda", 5), ("cpu", 1)):
+        trainer = types.SimpleNamespace(device=torch.device(kind))
+        one = train_cifar.Run(train_cifar.Settings(), trainer, None, {}, 0, 2)
+        one.caught.append(signal.SIGTERM)
+        waited.clear()
+        stops = [one.stop_of() for _ in range(steps)]
+        assert stops == [0] * (steps - 1) + [signal.SIGTERM] and len(waited) == 1
+
+
+def test_a_signal_saves_though_the_terminal_is_gone(tmp_path, monkeypatch):
+    """SIGHUP comes after its terminal has closed, and writing to that is an error."""
+
+    def gone(*_):
+        raise OSError(5, "Input/output error")
+
+    step = dsatgo.Trainer.step
+
+    def told(self, *batch):
+        signal.raise_signal(signal.SIGHUP)
+        return step(self, *batch)
+
+    monkeypatch.setattr(dsatgo.Trainer, "step", told)
+    monkeypatch.setattr(train_cifar.os, "write", gone)
+    monkeypatch.setattr(train_cifar.Run, "say", gone)
+    with pytest.raises(SystemExit) as stopped:
+        run("--out", tmp_path)
+    assert stopped.value.code == 129 and load(tmp_path / "last.pt")["steps"] == 1
