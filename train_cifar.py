@@ -213,8 +213,7 @@ def parse(cls, description, argv=None):
 
 @contextlib.contextmanager
 def one_line_errors():
-    """In scripts: bad input, a full disk or memory end in one line on stderr and exit code 2,
-    Ctrl-C outside training in 130."""
+    """In scripts: bad input, full disks and memory: one line and exit code 2. Ctrl-C: 130."""
     sys.stdout = sys.stdout or open(os.devnull, "w")  # it was closed
     if hasattr(sys.stdout, "reconfigure"):
         sys.stdout.reconfigure(errors="backslashreplace")  # for ascii, and names that are no text
@@ -223,11 +222,12 @@ def one_line_errors():
     except KeyboardInterrupt:
         sys.exit(130)
     except (ValueError, OSError, MemoryError, RuntimeError) as error:
-        known = r"memory|overflow|DataLoader worker \(pid"  # the last: out of memory, too
-        if isinstance(error, RuntimeError) and not re.search(known, str(error)):
+        known = re.search(r"memory|overflow|DataLoader worker \(pid", str(error))
+        if isinstance(error, RuntimeError) and not known:
             raise
         lines = str(error).strip().split("\n")  # a worker's error comes with its traceback
         text = lines[-1] if lines[0].startswith("Caught") else " ".join(lines) or repr(error)
+        text += " Fewer --workers?" * ("worker (pid" in text)
         print(f"{sys.argv[0]}: {text}", file=sys.stderr)
         sys.exit(2)
 

@@ -3050,8 +3050,8 @@ MUTANTS = [
         "test_faults.py -m 'not slow' -k 'memory or other_errors or stdout or no_text'",
         [
             ("no memory is a traceback", "MemoryError, RuntimeError)", "RuntimeError)"),
-            ("every error in one line", "not re.search(known, str(error))", "False"),
-            ("a full GPU is a traceback", "re.search(known, str(error))", "False"),
+            ("every error in one line", "not known", "False"),
+            ("a full GPU is a traceback", "not known", "True"),
             ("a closed stdout", "sys.stdout or open(os.devnull, 'w')", "sys.stdout"),
             ("ascii", "errors='backslashreplace'", "errors='strict'"),
         ],

@@ -1417,7 +1417,7 @@ def test_a_worker_ended_by_the_system_is_named(tmp_path, capsys, monkeypatch):
 
     monkeypatch.setattr(Pictures, "__getitem__", killed)
     message = refused(capsys, "--out", tmp_path, "--workers", 1)
-    assert "worker" in message and "fewer --workers" in message
+    assert "worker" in message and "Fewer --workers?" in message
 
 
 def test_under_torchrun_a_device_is_not_chosen(tmp_path, capsys, monkeypatch):
