@@ -3071,14 +3071,6 @@ MUTANTS = [
     ),
     (
         "train_cifar.py",
-        "locked",
-        "test_faults.py -m 'not slow' -k 'lock'",
-        [
-            ("every error is another run", "(BlockingIOError, PermissionError)", "OSError"),
-        ],
-    ),
-    (
-        "train_cifar.py",
         "write_rows",
         "test_faults.py -m 'not slow' -k 'spreadsheet'",
         [
