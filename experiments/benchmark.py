@@ -271,6 +271,31 @@ def snntorch_neuron(T, x, grad):
     return call
 
 
+def rewrite(commit="006b0ba", shape=(2, 100, 64, 32, 32), rounds=21):
+    """Forward and backward of a compiled layer of neurons, before and after `lif_forward` and
+    `lif_backward` were written for what torch.compile makes of them."""
+    command = ["git", "-C", str(ROOT), "show", f"{commit}:dsatgo.py"]
+    old = types.ModuleType("old")
+    sys.modules["old"] = old
+    source = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True).stdout
+    exec(compile(source, "dsatgo.py", "exec"), old.__dict__)
+    dsatgo.compile_neurons()
+    old.compile_neurons()
+    found = {}
+    for dtype in (torch.bfloat16, torch.float32):
+        x = torch.randn(shape, device=DEVICE).to(dtype)
+
+        def run(layer, x):
+            layer(x.detach().requires_grad_()).backward(x)
+
+        layers = dict(before=old.LIF(len(x)).to(DEVICE), now=LIF(len(x)).to(DEVICE))
+        functions = {name: partial(run, layer, x) for name, layer in layers.items()}
+        times = interleaved(functions, rounds)
+        name = str(dtype).removeprefix("torch.")
+        found[f"{name}, before / now"] = ratio(times, "before", "now")
+    return found
+
+
 def training(make, x, y, authors_step, rounds=12):
     net = channels_last_net(make())
     plain = channels_last_net(make(neuron=VANILLA))
@@ -494,6 +519,28 @@ def pipeline(n=4000):
     }
 
 
+def checkpoints(rounds=9):
+    """What the end of an epoch of five seconds writes: best.pt each time, last.pt once a minute;
+    the network of the recipe."""
+    import train_cifar
+
+    config = train_cifar.Settings()
+    trainer = dsatgo.Trainer(resnet19(), epochs=400)
+    trainer.step(*pictures(2))
+    with tempfile.TemporaryDirectory(dir=".") as folder:
+        config.out = folder
+        run = train_cifar.Run(config, trainer, None, dict(classes=[]), rank=0, world=1)
+
+        def write(improved, due):
+            run.saved = time.monotonic()
+            run.save(run.state(), improved, due)
+
+        functions = dict(best=partial(write, True, False), last=partial(write, False, True))
+        times = interleaved(functions, rounds)
+    best, last = (statistics.median(times[name]) for name in ("best", "last"))
+    return {"share of a 5 s epoch": (best + last * 5 / 60) / 5}
+
+
 def compile_seconds():
     """In a process of its own: the first two steps of ResNet-19, 32 channels, over the time of two
     later ones; graphs."""
@@ -522,6 +569,7 @@ def first_step():
 # ---- all of them ----
 PARTS = dict(
     neuron=neuron,
+    rewrite=rewrite,
     resnet19=training_resnet19,
     vggsnn=training_vggsnn,
     inference=inference,
@@ -529,6 +577,7 @@ PARTS = dict(
     growth=growth,
     syncs=syncs,
     pipeline=pipeline,
+    checkpoints=checkpoints,
     first_step=first_step,
 )
 NEURON = (  # figure, bar: (at least, at most)
@@ -548,6 +597,8 @@ STEP = (
 BARS = [  # part, figure, bar
     *(("neuron, memory reused", *bar) for bar in NEURON),
     *(("neuron", *bar) for bar in NEURON),
+    ("rewrite", "bfloat16, before / now", 1.3, None),
+    ("rewrite", "float32, before / now", 1, None),
     *(("resnet19", *bar) for bar in STEP),
     *(("vggsnn", *bar) for bar in STEP),
     ("inference", "AT+TGO / vanilla", 0.98, 1.02),
@@ -562,6 +613,7 @@ BARS = [  # part, figure, bar
     ("growth", "memory against T", None, 1.05),
     ("growth", "memory against batch", None, 1.05),
     ("syncs", "host reads in a step", None, 0),
+    ("checkpoints", "share of a 5 s epoch", None, 0.05),
     ("first_step", "s, filled cache", None, 5),
     ("first_step", "s, empty cache", None, None),
     ("first_step", "graphs", None, None),

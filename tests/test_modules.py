@@ -4,6 +4,7 @@ and the part of dsatgo.py that can be copied alone."""
 import copy
 import doctest
 import inspect
+import re
 import subprocess
 import sys
 from functools import partial
@@ -590,3 +591,24 @@ def test_a_step_on_a_gpu_makes_every_tensor_there(arm, monkeypatch):
     made += [state["momentum_buffer"] for state in trainer.optimizer.state.values()]
     made += [value for figure in figures.values() for value in figure.values()]
     assert {x.device.type for x in made if isinstance(x, torch.Tensor)} == {"cuda"}
+
+
+PLANNER = ROOT.parent / "shared" / "tools" / "gpu_plan.py"
+
+
+@pytest.mark.skipif(not PLANNER.exists(), reason="needs the tool that reads inductor's plan")
+def test_what_a_gpu_would_run():
+    """Read off the code that torch.compile would generate for an H100, for layers of ResNet-19."""
+    done = subprocess.run([sys.executable, PLANNER, ROOT], capture_output=True, text=True)
+    pattern = (
+        r"(\w+) of ([\d,]+) neurons: (\d+) kernels, ([\d.]+) bytes .* in \[(.*?)\] blocks, (\d+)"
+    )
+    plans = re.findall(pattern, done.stdout)
+    assert len(plans) == 4, done.stdout + done.stderr
+    for name, size, kernels, moved, blocks, float32 in plans:
+        most_kernels, most_bytes = dict(forward=(9, 14), backward=(3, 10))[name]
+        assert int(kernels) <= most_kernels
+        assert float(moved) <= most_bytes
+        assert float32 == "0"
+        if size == "13,107,200":
+            assert all(int(n) >= 132 for n in blocks.split(","))
