@@ -603,12 +603,12 @@ def energy(net, x, batch=None):
         require(in_time or len(x) == batch, "batch", batch, what)
         spikes = len(layers) > 0 and bool(((x >= 0) & (x == x.round())).all())
         ops = output.numel() * module.weight[0].numel() / batch  # at all timesteps
-        arriving = x.double().mean().item() if spikes else None
+        arriving = wide(x).mean().item() if spikes else None
         layers.append(dict(ops=ops, once=ops / T**in_time, arriving=arriving, rate=None))
 
     def neuron_ran(module, inputs, s):
         if len(layers) > 1:
-            layers[-1]["rate"] = s.double().mean().item()
+            layers[-1]["rate"] = wide(s).mean().item()
 
     net = copy.deepcopy(net).eval()
     for name, module in net.named_modules():
@@ -697,7 +697,8 @@ class Trainer:
         scale, interval = (2.0**16, 2000) if amp == "fp16" else (1.0, 2**31 - 1)
         self.scaler = torch.amp.GradScaler(self.device.type, scale, growth_interval=interval)
         self.epoch = self.steps = 0  # epochs that have ended, and steps done in this one
-        self.meters = torch.zeros(3, device=self.device)  # loss x samples, hits, samples
+        exact = torch.float32 if self.device.type == "mps" else torch.float64
+        self.meters = torch.zeros(3, dtype=exact, device=self.device)  # loss x n, hits, n
 
     def rate(self):  # of this epoch
         return self.lr * (1 + math.cos(math.pi * self.epoch / self.epochs)) / 2
@@ -761,11 +762,10 @@ class Trainer:
         """All that training changes: what a checkpoint must hold. scale: and its steps so far."""
         held = self.optimizer.state
         momentum = {name: held[p]["momentum_buffer"] for name, p in self.net.named_parameters()}
-        state = dict(model=self.net.state_dict(), momentum=momentum, rng=torch.get_rng_state())
+        state = dict(epoch=self.epoch, steps=self.steps, meters=self.together(self.meters.clone()))
+        state |= dict(model=self.net.state_dict(), momentum=momentum, rng=torch.get_rng_state())
         scaler = self.scaler.state_dict()
-        state["scale"] = torch.tensor([scaler["scale"], scaler["_growth_tracker"]])
-        meters = self.together(self.meters.clone())
-        return state | dict(meters=meters, epoch=self.epoch, steps=self.steps)
+        return state | dict(scale=torch.tensor([scaler["scale"], scaler["_growth_tracker"]]))
 
     def load_state_dict(self, state):
         """Rank 0 takes the meters of all. KeyError: a part is missing; RuntimeError, ValueError."""

@@ -1171,9 +1171,11 @@ def test_two_processes(tmp_path):
 TOLD = """
 before = train_cifar.Pictures.__getitem__
 def told(self, key):
-    if os.environ["RANK"] == "1" and key[1] == 1:
+    told.calls += key[1] == 1
+    if os.environ["RANK"] == "1" and told.calls == 6:
         os.kill(os.getpid(), signal.SIGTERM)
     return before(self, key)
+told.calls = 0
 train_cifar.Pictures.__getitem__ = told
 train_cifar.main(sys.argv[1:])
 """
@@ -1181,17 +1183,18 @@ train_cifar.main(sys.argv[1:])
 
 @pytest.mark.slow
 def test_two_processes_end_at_the_same_step_when_one_is_told_to_and_resume(tmp_path):
-    """The signal reaches rank 1 alone. With one sample each a step, what the ranks do is what one
-    process would, but for rounding."""
-    more = ["--out", tmp_path / "run", "--sync-stats", "--save-every", 3]
+    """The signal reaches rank 1 alone. To the last digit of the logged loss, which is the sum of all
+    processes' steps before and after the stop."""
+    settings = ["--batch-size", 4, "--limit-train", 40, "--sync-stats"]
+    more = [*settings, "--out", tmp_path / "run", "--save-every", 3]
     _, out, err = finish(torchrun(2, *more, code=TOLD, folder=tmp_path))
-    assert "stopped in epoch 2, step 1" in out, err
+    assert "stopped in epoch 2, step 6" in out, err
     checkpoint = load(tmp_path / "run" / "last.pt")
-    assert (checkpoint["epoch"], checkpoint["steps"]) == (1, 1)
-    assert checkpoint["meters"][2] == 10, "of both processes"
-    code, _, err = finish(torchrun(2, "--resume", tmp_path / "run", folder=tmp_path))
+    assert (checkpoint["epoch"], checkpoint["steps"]) == (1, 6)
+    assert checkpoint["meters"][2] == 24, "of both processes"
+    code, _, err = finish(torchrun(2, "--resume", tmp_path / "run", folder=tmp_path, base=[]))
     assert code == 0, err
-    more = ["--out", tmp_path / "whole", "--sync-stats"]
+    more = [*settings, "--out", tmp_path / "whole"]
     code, _, err = finish(torchrun(2, *more, folder=tmp_path))
     assert code == 0, err
     assert_same_run(tmp_path / "whole", tmp_path / "run")
