@@ -295,11 +295,19 @@ def load_checkpoint(path):
 
 def write_rows(path, epoch, rows):
     """Puts the epoch's rows in place of whatever the file holds from that epoch on."""
-    lines = path.read_text().splitlines()[1:] if path.exists() else []
-    lines = [line for line in lines if line.strip(", ") and int(line.split(",")[0]) < epoch]
+    lines = rows_before(path, epoch)
     lines += [",".join(map(str, row.values())) for row in rows]
     with replacing(path) as file:
         file.write("\n".join([",".join(rows[0]), *lines, ""]).encode())
+
+
+def rows_before(path, epoch):
+    """A log's lines of earlier epochs, without its head. ValueError: another file."""
+    lines = path.read_text(errors="replace").splitlines() if path.exists() else []
+    lines = [line for line in lines if line.strip(", ")]
+    if bad := [line for line in lines if not re.match(r"epoch,|\d{1,9},", line)]:
+        raise ValueError(f"{path}: {bad[0][:50]!r} is no row of a log: move the file away")
+    return [line for line in lines if line[0] != "e" and int(line.split(",")[0]) < epoch]
 
 
 def lock(file, how=fcntl.LOCK_EX):
@@ -331,6 +339,10 @@ def locked(out, source):
         for name in ("best.pt", "log.csv", "layers.csv"):
             if elsewhere and (source / name).exists():
                 shutil.copy(source / name, out / name)
+        for path in out.glob("*.tmp"):  # of a run that was killed
+            path.unlink()
+        for name in ("log.csv", "layers.csv"):  # a damaged one is found before training
+            rows_before(out / name, 0)
         yield
 
 
@@ -346,35 +358,24 @@ def describe(config, facts, device):
     return json.dumps(about, indent=1).encode()
 
 
-def peak_mb(device):
-    if device.type == "cuda":
-        return torch.cuda.max_memory_allocated(device) / 2**20
-    unit = 2**20 if sys.platform == "darwin" else 2**10
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / unit
-
-
 # ---- 4. Training ---------------------------------------------------------------------------------
 def sample_seed(*key):
     """A 63-bit seed from (seed, epoch, sample): neither order nor workers change augmentation."""
     return int.from_bytes(hashlib.blake2b(repr(key).encode(), digest_size=8).digest(), "big") >> 1
 
 
-def own_neuron(text):
-    """NAME of "FILE.py:NAME", a file that is executed. ValueError"""
-    file, _, name = text.rpartition(":")
-    try:
-        return runpy.run_path(file)[name]
-    except Exception as error:  # it is anybody's code
-        raise ValueError(f"--neuron {text}: must be FILE.py:NAME; {error!r}") from error
-
-
 def build(config, classes, shape):
     """The network of `config` for inputs (C, H, W), channels-last, which about halves a
-    convolution's time on a CPU."""
+    convolution's time on a CPU. ValueError"""
     names = ("tau", "v_th", "kappa", "f_c", "momentum", "threshold", "width")
     neuron = functools.partial(LIF, **{name: getattr(config, name) for name in names})
     if config.neuron:
-        neuron = own_neuron(config.neuron)
+        file, _, name = config.neuron.rpartition(":")
+        try:
+            neuron = runpy.run_path(file)[name]
+        except Exception as error:  # it is anybody's code
+            what = f"--neuron {config.neuron}: must be FILE.py:NAME"
+            raise ValueError(f"{what}; {error!r}") from error
     make = dsatgo.NETWORKS[config.arch]
     more = dict(size=shape[1], stem="imagenet" if config.dataset == "imagenet" else "cifar")
     wanted = inspect.signature(make).parameters  # a network gets what it asks for by name
@@ -490,13 +491,6 @@ class Feed:
             found._shutdown_workers()
             for worker in found._workers:
                 worker.kill()
-
-
-def order_of(config, n, epoch, batch, rank, world):
-    """The batches of an epoch, this process's share of each, without an incomplete last one."""
-    random = torch.Generator().manual_seed(sample_seed(config.seed, epoch))
-    order = torch.randperm(n, generator=random)
-    return [part[rank::world] for part in order.split(batch) if len(part) == batch]
 
 
 class Run:
@@ -676,7 +670,11 @@ class Run:
             self.best = dict(accuracy=result["accuracy"], epoch=trainer.epoch)
         row = dict(epoch=trainer.epoch, loss=seen["loss"], train_accuracy=seen["accuracy"])
         row |= dict(test_accuracy=result["accuracy"], lr=lr, images_per_s=samples / seconds)
-        row |= dict(seconds=seconds, peak_memory_mb=peak_mb(trainer.device))
+        unit = 2**20 if sys.platform == "darwin" else 2**10
+        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / unit
+        if trainer.device.type == "cuda":
+            peak = torch.cuda.max_memory_allocated(trainer.device) / 2**20
+        row |= dict(seconds=seconds, peak_memory_mb=peak)
         if self.rank == 0:
             write_rows(self.out / "log.csv", trainer.epoch, [row])
             if rows := layer_rows(trainer.net, trainer.epoch, result["layers"]):
@@ -755,7 +753,9 @@ def fit(config, train, test, loss=None, checkpoint=None):
         stack.enter_context(signals(run.caught))
         result = None
         for epoch in range(trainer.epoch, run.end):
-            parts = order_of(config, len(train), epoch, batch, rank, world)
+            random = torch.Generator().manual_seed(sample_seed(config.seed, epoch))
+            order = torch.randperm(len(train), generator=random).split(batch)
+            parts = [part[rank::world] for part in order if len(part) == batch]
             result = run.end_epoch(*run.train_epoch(parts))
         result = result or run.evaluate(run.state())
     best = f"chosen on the test set: {run.best['accuracy']:.2%}, epoch {run.best['epoch']}"

@@ -1892,7 +1892,7 @@ MUTANTS = [
     ),
     (
         "train_cifar.py",
-        "order_of",
+        "fit",
         "test_settings.py -m 'not slow' -k 'batch or every_epoch or resumed'",
         [
             (
@@ -1915,8 +1915,8 @@ MUTANTS = [
             ),
             (
                 "no order at all",
-                "torch.randperm(n, generator=random)",
-                "torch.arange(n)",
+                "torch.randperm(len(train), generator=random)",
+                "torch.arange(len(train))",
                 "test_settings.py::test_every_epoch_has_an_order_of_its_own_that_the_seed_draws[train_cifar-3]",
             ),
         ],
@@ -2422,13 +2422,13 @@ MUTANTS = [
     ),
     (
         "train_cifar.py",
-        "write_rows",
+        "rows_before",
         "test_trainer.py -m 'not slow' -k 'rows_of or writes'",
         [
             (
                 "rows of before are lost",
-                "[line for line in lines if line.strip(', ') and int(line.split(',')[0]) < epoch]",
-                "[]",
+                "return [line for line in lines if line[0] != 'e' and int(line.split(',')[0]) < epoch]",
+                "return []",
             ),
             (
                 "rows come twice",
@@ -3030,7 +3030,7 @@ MUTANTS = [
     ),
     (
         "train_cifar.py",
-        "own_neuron",
+        "build",
         "test_trainer.py -m 'not slow' -k 'bad_settings'",
         [
             ("its errors are tracebacks", "except Exception", "except OSError"),
@@ -3071,10 +3071,21 @@ MUTANTS = [
     ),
     (
         "train_cifar.py",
-        "write_rows",
-        "test_faults.py -m 'not slow' -k 'spreadsheet'",
+        "rows_before",
+        "test_faults.py -m 'not slow' -k 'spreadsheet or damaged_log'",
         [
-            ("a blank line stops the run", "line.strip(', ') and ", ""),
+            ("a blank line stops the run", "line.strip(', ')", "True"),
+            ("any file is a log", "not re.match", "False and re.match"),
+        ],
+    ),
+    (
+        "train_cifar.py",
+        "locked",
+        "test_faults.py -m 'not slow' -k 'damaged_log or left_by_a_kill'",
+        [
+            ("a damaged log is found after training", "rows_before(out / name, 0)", "pass"),
+            ("layers.csv is not looked at", "in ('log.csv', 'layers.csv'):", "in ('log.csv',):"),
+            ("temporary files stay", "path.unlink()", "pass"),
         ],
     ),
     (

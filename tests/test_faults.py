@@ -335,6 +335,34 @@ def test_a_line_that_a_spreadsheet_leaves_in_a_log_is_no_damage(tmp_path):
     assert [row["epoch"] for row in table(tmp_path / "log.csv")] == ["1", "2", "3"]
 
 
+@pytest.mark.parametrize("name", ["log.csv", "layers.csv"])
+def test_a_damaged_log_is_named_before_training(capsys, monkeypatch, tmp_path, name):
+    run("--out", tmp_path, "--stop-after", 1)
+    whole = (tmp_path / "last.pt").read_bytes()
+    for damage in (b"\x00\xff\x00\n", b"epoch one,2\n", b"1" * 5000 + b",\n"):
+        before = (tmp_path / name).read_bytes()
+        content = before + damage
+        (tmp_path / name).write_bytes(content)
+        with monkeypatch.context() as patch:
+            patch.delattr(dsatgo.Trainer, "step")
+            message = refused(capsys, "--resume", tmp_path, base=[])
+        assert f"{tmp_path / name}: " in message and "move the file away" in message
+        assert (tmp_path / name).read_bytes() == content
+        assert (tmp_path / "last.pt").read_bytes() == whole
+        (tmp_path / name).write_bytes(before)
+    (tmp_path / name).write_bytes(before.split(b"\n", 1)[1])  # its head alone is gone
+    run("--resume", tmp_path, base=[])
+    assert [row["epoch"] for row in table(tmp_path / "log.csv")] == ["1", "2", "3"]
+
+
+def test_files_left_by_a_kill_are_removed_by_the_next_run(tmp_path):
+    run("--out", tmp_path, "--stop-after", 1)
+    for name in ("best.pt.tmp", "log.csv.tmp"):
+        (tmp_path / name).write_bytes(b"half")
+    run("--resume", tmp_path, "--stop-after", 1, base=[])
+    assert not list(tmp_path.glob("*.tmp"))
+
+
 @pytest.mark.parametrize("error", [MemoryError(), torch.OutOfMemoryError("CUDA out of memory")])
 def test_a_full_memory_ends_in_one_line(capsys, monkeypatch, error):
     def load(*_):
