@@ -344,7 +344,7 @@ def test_a_damaged_log_is_named_before_training(capsys, monkeypatch, tmp_path, n
         content = before + damage
         (tmp_path / name).write_bytes(content)
         with monkeypatch.context() as patch:
-            patch.delattr(dsatgo.Trainer, "step")
+            patch.delattr(train_cifar.Trainer, "step")
             message = refused(capsys, "--resume", tmp_path, base=[])
         assert f"{tmp_path / name}: " in message and "move the file away" in message
         assert (tmp_path / name).read_bytes() == content
