@@ -1,31 +1,37 @@
-"""What does a fault cost a run? Kills, damaged checkpoints and a long run; about fifteen minutes on
-two cores.
+"""What does a fault cost a run? Kills, signals, damaged checkpoints and a long run; about half an
+hour on two cores.
 
-    python experiments/faults.py [--kills 50] [--cache-kills 20] [--flips 300] [--altered 1000]
-                                 [--steps 2000]
+    python experiments/faults.py [--operations 1] [--signals 20] [--kills 50] [--cache-kills 20]
+                                 [--flips 300] [--altered 1000] [--steps 2000]
 
-Training runs and cache builds are killed with SIGKILL at random moments, every other run while a
-checkpoint is being written (there is one after each step), continued with --resume, and compared
-with an undisturbed run, bit for bit: weights, thresholds, optimizer and logs. Checkpoints are cut
-and their bits flipped, one at a time; and one thing in them is replaced by what no run writes. A
-run of many steps is watched for memory, open files, threads and speed. Exit code 1 where anything
-was lost; writes experiments/results/faults.md. Moments and bits come from --seed, as far as an
-operating system lets moments be drawn.
+A training run is killed before, amid and after each of its file operations in turn (--operations 0:
+not), continued with --resume, and compared with an undisturbed run, bit for bit: weights,
+thresholds, optimizer, logs, the list of files. So are runs and cache builds that are killed with
+SIGKILL at random moments, every other run while a checkpoint is being written (there is one after
+each step), or stopped at random moments by SIGINT, SIGTERM and SIGHUP, sent to the process or to
+its group. Checkpoints are cut and their bits flipped, one at a time; and one thing in them is
+replaced by what no run writes. A run of many steps is watched for memory, open files, threads and
+speed. Exit code 1 where anything was lost; writes experiments/results/faults.md. Moments and bits
+come from --seed, as far as an operating system lets moments be drawn.
 """
 
 import argparse
+import builtins
 import contextlib
 import csv
 import datetime
 import io
+import itertools
 import os
 import pathlib
 import random
+import shutil
 import signal
 import subprocess
 import sys
 import tempfile
 import time
+import traceback
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
@@ -62,6 +68,7 @@ OTHERS = [  # fault, cases
         "5",
     ),
     ("SIGINT and SIGTERM, in training, before it, and to one process of two", "5"),
+    ("a damaged log, and what a spreadsheet leaves in one", "7"),
 ]
 MEASURED = {"images_per_s", "seconds", "peak_memory_mb"}
 
@@ -90,11 +97,179 @@ def rows_of(path):
 
 def differences(one, other):
     """What differs between two finished runs, in words."""
-    a = load_checkpoint(one)
-    b = load_checkpoint(other)
-    names = [name for name in a if name != "config" and not same(a[name], b[name])]
+    names = [f"the list of files: {sorted(os.listdir(other))}"]
+    names *= sorted(os.listdir(one)) != sorted(os.listdir(other))
+    for file in ("last.pt", "best.pt"):
+        a = load_checkpoint(one / file)
+        b = load_checkpoint(other / file)
+        names += [f"{file}: {n}" for n in a if n != "config" and not same(a[n], b[n])]
     logs = ("log.csv", "layers.csv")
     return names + [log for log in logs if rows_of(one / log) != rows_of(other / log)]
+
+
+def fork(work, said):
+    """work() in a process and group of its own, its output in the file `said`. -> process ID"""
+    child = os.fork()
+    if child:
+        return child
+    os.setsid()
+    with said.open("wb", buffering=0) as file:
+        os.dup2(file.fileno(), 1)
+        os.dup2(file.fileno(), 2)
+    code = 1
+    try:
+        torch.set_num_threads(1)
+        work()
+        code = 0
+    except SystemExit as stop:
+        code = stop.code
+    except BaseException:
+        traceback.print_exc()
+    finally:
+        os._exit(code)
+
+
+def ended(child, limit=60):
+    """Waits for a forked process and its group. -> exit code (negative: a signal), or None for a
+    process, and -99 for a group, that goes on after `limit` seconds and is killed"""
+    code = None
+    end = time.time() + limit
+    while code is None and time.time() < end:
+        found, status = os.waitpid(child, os.WNOHANG)
+        if found:
+            code = os.waitstatus_to_exitcode(status)
+        time.sleep(0.005)
+    with contextlib.suppress(ProcessLookupError):
+        while time.time() < end:
+            os.killpg(child, 0)
+            time.sleep(0.01)
+        os.killpg(child, signal.SIGKILL)
+        if code is None:
+            os.waitpid(child, 0)
+            return None
+        return -99
+    return code
+
+
+class Halting(io.BufferedWriter):
+    """A file that is written in two halves, with a moment between them."""
+
+    between = None
+
+    def write(self, data):
+        data = memoryview(data)
+        super().write(data[: len(data) // 2])
+        self.flush()
+        Halting.between()
+        return super().write(data[len(data) // 2 :])
+
+
+def killed_at(n, folder, arguments, count):
+    """train_cifar.main, killed at the n-th moment between file operations in `folder`. Their number
+    goes into the file `count`."""
+    moments = 0
+    plain = builtins.open
+
+    def moment():
+        nonlocal moments
+        moments += 1
+        if moments == n:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    def hook(event, details):
+        names = ("open", "os.rename", "os.remove", "os.mkdir", "os.truncate", "shutil.copyfile")
+        if event in names and str(details[0]).startswith(str(folder)):
+            moment()
+
+    def opening(path, mode="r", *more, **settings):
+        if mode == "wb" and str(path).startswith(str(folder)):
+            return Halting(io.FileIO(path, "wb"))
+        return plain(path, mode, *more, **settings)
+
+    def synced(file, fsync=os.fsync):
+        moment()
+        fsync(file)
+        moment()
+
+    Halting.between = moment
+    sys.addaudithook(hook)
+    builtins.open = opening
+    os.fsync = synced
+    train_cifar.main(arguments)
+    count.write_text(str(moments))
+
+
+SHORT = "--dataset shapes --arch vggsnn --channels 4 --limit-train 60 --limit-test 20".split()
+SHORT += "--batch-size 10 --epochs 3 --save-every 1 --device cpu --seed 3".split()
+
+
+def go_on_forked(out, said, *more):
+    """Continues a run to its end. -> what went wrong"""
+    settings = ["--resume", str(out)] if (out / "last.pt").exists() else [*SHORT, "--out", str(out)]
+    child = fork(lambda: train_cifar.main([*settings, *more]), said)
+    code = ended(child)
+    return [] if code == 0 else [f"continuing ended with {code}: {said.read_text()[-300:]}"]
+
+
+def kill_at_operations(wanted, draw, folder):
+    """SIGKILL before, amid and after each file operation of a run in turn, which is continued."""
+    undisturbed = folder / "whole"
+    count = folder / "count"
+    said = folder / "said"
+    whole = [*SHORT, "--out", str(undisturbed)]
+    assert ended(fork(lambda: killed_at(-1, undisturbed, whole, count), said)) == 0, (
+        said.read_text()
+    )
+    moments = int(count.read_text())
+    lost = []
+    if load_checkpoint(undisturbed)["best"]["epoch"] != 3:
+        lost.append("the last epoch is not the best one, so a lost best.pt would not be seen")
+    for n in range(1, moments + 1):
+        out = folder / f"operation-{n}"
+        arguments = [*SHORT, "--out", str(out)]
+        code = ended(fork(lambda n=n, a=arguments, out=out: killed_at(n, out, a, count), said))
+        found = [] if code == -signal.SIGKILL else [f"ended with {code}: {said.read_text()[-300:]}"]
+        found = found or go_on_forked(out, said) or differences(undisturbed, out)
+        lost += [f"moment {n}: {text}" for text in found]
+        shutil.rmtree(out, ignore_errors=True)
+    return [("SIGKILL before, amid and after a file operation", moments, "each continued", lost)]
+
+
+STOPS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+
+
+def stop_training(count, draw, folder):
+    """Signals at random moments of training, to the process and to its group, as schedulers and
+    terminals send them."""
+    undisturbed = folder / "whole-signals"
+    said = folder / "said"
+    begin = time.time()
+    lost = go_on_forked(undisturbed, said)
+    span = time.time() - begin
+    rows = []
+    for workers, number, send in itertools.product((0, 2), STOPS, (os.kill, os.killpg)):
+        saved = 0
+        for i in range(count):
+            out = folder / f"stopped-{i}"
+            more = ["--workers", str(workers)]
+            arguments = [*SHORT, "--out", str(out), *more]
+            child = fork(lambda a=arguments: train_cifar.main(a), said)
+            time.sleep(draw.uniform(0, span))
+            with contextlib.suppress(ProcessLookupError):
+                send(child, number)
+            code = ended(child)
+            saved += code == 128 + number
+            text = said.read_text()
+            if code not in (0, 128 + number, -number) or "Traceback" in text:
+                lost.append(f"{number.name}, {workers} workers: ended with {code}: {text[-300:]}")
+            elif found := go_on_forked(out, said, *more) or differences(undisturbed, out):
+                lost.append(f"{number.name}, {workers} workers: {found}")
+            shutil.rmtree(out, ignore_errors=True)
+        whom = "its group" if send is os.killpg else "the process"
+        name = f"{number.name} to {whom} while training, {workers} workers"
+        rows.append((name, count, f"{saved} saved and exited with {128 + number}", lost))
+        lost = []
+    return rows
 
 
 def kill(count, draw, folder, each=5):
@@ -152,17 +327,65 @@ def die(process, file=None):
     return process.wait() == -signal.SIGKILL
 
 
-def kill_cache(count, draw, folder):
-    """SIGKILL while recordings are decoded into the cache; then the cache is built again, and
-    compared."""
+def recorded(data):
+    """Sixty recordings in a new folder."""
     generator = np.random.default_rng(0)
-    data = folder / "recordings"
     for label in ("a", "b"):
         (data / label).mkdir(parents=True)
         for i in range(30):
             t = np.sort(generator.integers(0, 10**6, 100_000))
             x, y = generator.integers(0, 128, (2, len(t)))
             train_dvs.write_aedat(data / label / f"{i}.aedat", t, x, y, t % 2)
+
+
+def build_cache(data, cache):
+    settings = train_dvs.Settings(dataset="folder", data=str(data), cache=str(cache))
+    with train_cifar.one_line_errors():
+        train_dvs.load(settings)
+
+
+def stop_caching(count, draw, folder):
+    """Signals while recordings are decoded into the cache; then the cache is built again."""
+    data = folder / "recordings-signals"
+    said = folder / "said"
+    recorded(data)
+    begin = time.time()
+    lost = []
+    if ended(fork(lambda: build_cache(data, folder / "whole-cache"), said)) != 0:
+        lost.append(said.read_text())
+    span = time.time() - begin
+    rows = []
+    for number, send in itertools.product(STOPS, (os.kill, os.killpg)):
+        amid = 0
+        for i in range(count):
+            cache = folder / f"cache-{number.name}-{send.__name__}-{i}"
+            child = fork(lambda cache=cache: build_cache(data, cache), said)
+            time.sleep(draw.uniform(0, span))
+            with contextlib.suppress(ProcessLookupError):
+                send(child, number)
+            code = ended(child)
+            text = said.read_text()
+            amid += code != 0
+            if code not in (0, 128 + number, -number) or "Traceback" in text:
+                lost.append(f"{number.name}: ended with {code}: {text[-300:]}")
+            build_cache(data, cache)
+            for path in (folder / "whole-cache").glob("*.[uj]*"):
+                if (cache / path.name).read_bytes() != path.read_bytes():
+                    lost.append(f"{number.name}: another {path.name}")
+            lost += [f"{number.name}: {path.name} stayed" for path in cache.glob("*.tmp")]
+            shutil.rmtree(cache)
+        whom = "its group" if send is os.killpg else "the process"
+        name = f"{number.name} to {whom} while building the cache"
+        rows.append((name, count, f"{amid} before it was whole; each build repeated", lost))
+        lost = []
+    return rows
+
+
+def kill_cache(count, draw, folder):
+    """SIGKILL while recordings are decoded into the cache; then the cache is built again, and
+    compared."""
+    data = folder / "recordings"
+    recorded(data)
     code = (
         "import sys; sys.path.insert(0, sys.argv[1]); import train_dvs; "
         "train_dvs.load(train_dvs.Settings(dataset='folder', data=sys.argv[2], cache=sys.argv[3]))"
@@ -338,6 +561,9 @@ def long_run(steps, draw, folder):
 def main(options):
     draw = random.Random(options.seed)
     parts = {
+        kill_at_operations: options.operations,
+        stop_training: options.signals,
+        stop_caching: options.signals,
         kill: options.kills,
         damage: options.flips,
         alter: options.altered,
@@ -360,7 +586,8 @@ def main(options):
 
 def page(options, lines):
     """What faults.md says."""
-    flags = f"--kills {options.kills} --cache-kills {options.cache_kills} --flips {options.flips} "
+    flags = f"--operations {options.operations} --signals {options.signals} "
+    flags += f"--kills {options.kills} --cache-kills {options.cache_kills} --flips {options.flips} "
     flags += f"--altered {options.altered} --steps {options.steps} --seed {options.seed}"
     lines = [
         "# Faults",
@@ -385,7 +612,14 @@ def page(options, lines):
 if __name__ == "__main__":
     raw = argparse.RawDescriptionHelpFormatter
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=raw)
-    defaults = {"kills": 50, "cache-kills": 20, "flips": 300, "altered": 1000}
+    defaults = {
+        "operations": 1,
+        "signals": 20,
+        "kills": 50,
+        "cache-kills": 20,
+        "flips": 300,
+        "altered": 1000,
+    }
     defaults |= {"steps": 2000, "seed": 0}
     for name, default in defaults.items():
         parser.add_argument(f"--{name}", type=int, default=default)
