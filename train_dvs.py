@@ -466,14 +466,16 @@ def split_by(items, split):
 
 class Events:
     """Frames [N, T, 2, size, size], uint8, or path and shape of a file of them, which is mapped;
-    labels [N]. Training: flip and roll by up to 5 pixels, the same at all t."""
+    labels [N]. Training, if `augment`: `flip`, and roll by up to 5 pixels, the same at all t."""
 
-    def __init__(self, frames, labels, facts):
+    def __init__(self, frames, labels, facts, flip=True, augment=True):
         if isinstance(frames, tuple):  # path and shape
             frames = np.memmap(frames[0], np.uint8, "r", shape=frames[1])
         self.frames = frames
         self.labels = labels
         self.facts = facts
+        self.flip = flip
+        self.augment = augment
         self.shape = frames.shape[2:]
 
     def __reduce__(self):
@@ -481,7 +483,7 @@ class Events:
         frames = self.frames
         if isinstance(frames, np.memmap) and isinstance(frames.base, mmap.mmap):
             frames = frames.filename, frames.shape
-        return type(self), (frames, self.labels, self.facts)
+        return type(self), (frames, self.labels, self.facts, self.flip, self.augment)
 
     def __len__(self):
         return len(self.labels)
@@ -489,7 +491,7 @@ class Events:
     def __getitem__(self, key):
         indices, epoch, seed = key
         x = torch.from_numpy(self.frames[indices.numpy()])  # [B, T, 2, H, W]
-        if epoch is not None:
+        if epoch is not None and self.augment:
             seeds = [sample_seed(seed, epoch, i) for i in indices.tolist()]
             x = torch.stack([self.augmented(one, seed) for one, seed in zip(x, seeds)])
         return x.transpose(0, 1).float(), self.labels[indices]  # [T, B, 2, H, W]
@@ -498,7 +500,7 @@ class Events:
         random = torch.Generator().manual_seed(seed)
         flip = torch.rand((), generator=random) < 0.5
         down, right = torch.randint(-5, 6, (2,), generator=random).tolist()
-        return torch.roll(x.flip(3) if flip else x, (down, right), (2, 3))
+        return torch.roll(x.flip(3) if flip and self.flip else x, (down, right), (2, 3))
 
 
 def cached_frames(config, items, transposed):
@@ -627,7 +629,7 @@ def load(config):
             items = [items[i] for i in order[:limit]]
         frames, items, sums = cached_frames(config, items, cifar10dvs)
         labels = torch.tensor([names.index(item.label) for item in items])
-        sets.append(Events(frames, labels, facts))
+        sets.append(Events(frames, labels, facts, config.flip, config.augment))
         if not config.eval:  # which may test on fewer
             facts[f"{part}_recordings"] = [len(items), checksum(items, sums)]
     return sets

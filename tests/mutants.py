@@ -3468,9 +3468,11 @@ MUTANTS = [
     (
         "train_dvs.py",
         "Events",
-        "test_events.py -m 'not slow' -k 'flipped or augmentation'",
+        "test_events.py -m 'not slow' -k 'flipped or augmentation or switched_off'",
         [
-            ("test recordings augmented", "if epoch is not None:", "if True:"),
+            ("test recordings augmented", "epoch is not None and", "True and"),
+            ("--no-augment ignored", "and self.augment:", "and True:"),
+            ("--no-flip ignored", "flip and self.flip", "flip"),
             ("the same at every epoch", "sample_seed(seed, epoch, i)", "sample_seed(seed, i)"),
             (
                 "keyed by the place in the batch",
@@ -3484,8 +3486,10 @@ MUTANTS = [
     (
         "train_dvs.py",
         "Events.__reduce__",
-        "test_events.py -m 'not slow' -k 'travel'",
+        "test_events.py -m 'not slow' -k 'travel or switched_off'",
         [
+            ("workers flip all the same", ", self.flip, self.augment)", ", True, self.augment)"),
+            ("workers augment all the same", ", self.flip, self.augment)", ", self.flip, True)"),
             ("frames travel by value", "isinstance(frames, np.memmap) and", "False and"),
             (
                 "a part travels as the whole file's beginning",

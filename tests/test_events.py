@@ -1323,6 +1323,25 @@ def test_frames_travel_as_the_path_of_their_file(folder):
         assert np.array_equal(again.frames, train.frames[3:7])
 
 
+@pytest.mark.parametrize("flip", [True, False])
+@pytest.mark.parametrize("augment", [True, False])
+def test_augmentation_can_be_switched_off_also_in_workers(folder, flip, augment):
+    """A hand that points to the left is another label than one to the right."""
+    train, _ = train_dvs.load(settings(folder, flip=flip, augment=augment))
+    frames = np.zeros(train.frames.shape, np.uint8)
+    frames[..., 5, 5:9] = [1, 2, 3, 4]
+    train.frames = frames
+    whole = torch.arange(len(train))
+    plain = train[whole, None, 0][0]
+    x = pickle.loads(pickle.dumps(train))[whole, 0, 0][0]
+    assert torch.equal(x, plain) != augment
+    rows = x.sum(2).sum(2)[0]  # [B, W], its columns
+    order = [row[row > 0].tolist() for row in rows]
+    turned = [seen == sorted(seen, reverse=True) for seen in order]
+    assert any(turned) == (augment and flip) and not all(turned)
+    assert any(not torch.equal(a, b) for a, b in zip(rows, rows[1:])) == augment
+
+
 def test_a_run_does_not_go_on_with_other_recordings(tmp_path, capsys):
     """Of the same names and sizes, but for one event's polarity; under another path it goes on."""
     fill_parts(tmp_path / "data")
