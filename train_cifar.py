@@ -976,12 +976,8 @@ def cifar(config, train):
     return images, torch.tensor(found.targets)[which], found.classes, images.numpy()
 
 
-def listed(config, train):
-    """DIR/train/CLASS/* or DIR/val|test/CLASS/* -> paths, labels [N], names of the classes."""
-    root = pathlib.Path(config.data)
-    place = root / "train"
-    if not train:
-        place = root / ("val" if (root / "val").is_dir() else "test")
+def listed(place):
+    """place/CLASS/* -> (path, label) of each picture, names of the classes. ValueError"""
     others = collections.Counter()
 
     def taken(path):
@@ -998,13 +994,17 @@ def listed(config, train):
     if empty := set(labels.values()) - {label for _, label in found}:
         where = place / [*labels][min(empty)]
         raise ValueError(f"no pictures in {where} ({' '.join(pictures.IMG_EXTENSIONS)})")
-    paths, targets = zip(*(found[i] for i in chosen(config, train, len(found))))
-    return list(paths), torch.tensor(targets), list(labels)
+    return found, list(labels)
 
 
 def files(config, train):
-    """A folder of pictures, in memory, or for imagenet, streamed, their paths."""
-    paths, labels, classes = listed(config, train)
+    """DIR/train/CLASS/* or DIR/val|test/CLASS/*: pictures, or for imagenet, streamed, paths."""
+    place = pathlib.Path(config.data, "train")
+    if not train:
+        place = place.with_name("val" if place.with_name("val").is_dir() else "test")
+    found, classes = listed(place)
+    paths, labels = map(list, zip(*(found[i] for i in chosen(config, train, len(found)))))
+    labels = torch.tensor(labels)
     if config.dataset == "folder":
         prepare = scaled(config.image_size, config.image_size)
         images, _, labels, contents = decoded(paths, labels, prepare, config.skip_bad)

@@ -42,6 +42,7 @@ from train_cifar import (
     compare,
     draw_shapes,
     fit,
+    listed,
     once,
     one_line_errors,
     open_picture,
@@ -734,10 +735,9 @@ def simulated(config):
     if (source / "train").is_dir():
         parts = [("train", config.limit_train), ("test", config.limit_test)]
     for part, limit in parts:
-        found = torchvision.datasets.ImageFolder(source / part)
+        found, classes = listed(source / part)
         chosen = np.random.default_rng(config.seed).permutation(len(found))[:limit]
-        samples = [found.samples[i] for i in sorted(chosen)]
-        pictures = [(path, found.classes[label]) for path, label in samples]
+        pictures = [(found[i][0], classes[found[i][1]]) for i in sorted(chosen)]
         simulate(pictures, root / part, config.skip_bad)
     unfinished.unlink()
 

@@ -2826,27 +2826,27 @@ MUTANTS = [
     ),
     (
         "train_cifar.py",
-        "listed",
+        "files",
         "test_trainer.py -m 'not slow' -k 'folder' test_settings.py",
         [
             (
                 "val not looked for",
-                "'val' if (root / 'val').is_dir() else 'test'",
+                "'val' if place.with_name('val').is_dir() else 'test'",
                 "'test'",
                 "test_trainer.py::test_folder",
             ),
-            ("data ignored", "pathlib.Path(config.data)", "pathlib.Path('data')"),
+            ("data ignored", "pathlib.Path(config.data, 'train')", "pathlib.Path('data', 'train')"),
         ],
     ),
     (
         "train_cifar.py",
-        "listed",
+        "files",
         "test_trainer.py -m 'not slow' -k 'folder_arrives or labels_of_drawn'",
         [
             (
                 "labels of a folder not drawn along",
-                "return (list(paths), torch.tensor(targets)",
-                "return (list(paths), torch.tensor([label for _, label in found][:len(paths)])",
+                "torch.tensor(labels)",
+                "torch.tensor([label for _, label in found][:len(paths)])",
             ),
         ],
     ),
@@ -3701,8 +3701,15 @@ MUTANTS = [
     (
         "train_dvs.py",
         "simulated",
-        "test_events.py -m 'not slow' -k 'simulates_parts or stopped_is or broken_picture'",
+        "test_events.py -m 'not slow' -k 'simulates_parts or stopped_is or broken_picture or desktops_leave'",
         [
+            (
+                "litter before the camera",
+                "listed(source / part)",
+                "(lambda found: (found.samples, found.classes))"
+                "(torchvision.datasets.ImageFolder(source / part))",
+                "test_events.py::test_what_desktops_leave_among_pictures_is_not_simulated",
+            ),
             (
                 "limits of training alone",
                 "config.limit_train + (config.limit_test or 0)",

@@ -1811,6 +1811,21 @@ def test_a_run_simulates_parts_up_to_the_limits(tmp_path, monkeypatch, counts, l
     assert asked == [(tmp_path / "dvs" / part, n) for part, n in expected.items()]
 
 
+def test_what_desktops_leave_among_pictures_is_not_simulated(tmp_path, monkeypatch, capsys):
+    asked = without_camera(monkeypatch)
+    root = tmp_path / "pictures"
+    pictures(root, {"": 3})
+    for place in (root / ".ipynb_checkpoints", root / "__MACOSX", root / "down" / ".thumbs"):
+        place.mkdir()
+        shutil.copy(root / "down" / "0.png", place / "0.png")
+    (root / "down" / "._0.png").write_bytes(b"of a Mac")
+    (root / "down" / "notes.txt").write_text("of a person")
+    folders = dict(data=str(tmp_path / "dvs"), simulate=str(root))
+    train_dvs.simulated(train_dvs.Settings(**folders))
+    assert asked == [(tmp_path / "dvs", 6)]
+    assert "files not taken, by ending: 1 .txt" in capsys.readouterr().out
+
+
 def test_a_run_simulates_once_and_not_again_on_resuming(tmp_path, monkeypatch):
     asked = without_camera(monkeypatch)
     pictures(tmp_path / "pictures", {"": 5})
