@@ -1,12 +1,12 @@
 """What does a fault cost a run? Kills, signals, damaged checkpoints and a long run; about half an
 hour on two cores.
 
-    python experiments/faults.py [--operations 1] [--signals 20] [--kills 50] [--cache-kills 20]
+    python experiments/faults.py [--operations 200] [--signals 20] [--kills 50] [--cache-kills 20]
                                  [--flips 300] [--altered 1000] [--steps 2000]
 
-A training run is killed before, amid and after each of its file operations in turn (--operations 0:
-not), continued with --resume, and compared with an undisturbed run, bit for bit: weights,
-thresholds, optimizer, logs, the list of files. So are runs and cache builds that are killed with
+A training run is killed before, amid and after each of its file operations in turn (or every so
+many, if there are more than --operations), continued with --resume, and compared with an
+undisturbed run, bit for bit: weights, thresholds, optimizer, logs, the list of files. So are runs and cache builds that are killed with
 SIGKILL at random moments, every other run while a checkpoint is being written (there is one after
 each step), or stopped at random moments by SIGINT, SIGTERM and SIGHUP, sent to the process or to
 its group. Checkpoints are cut and their bits flipped, one at a time; and one thing in them is
@@ -22,6 +22,7 @@ import csv
 import datetime
 import io
 import itertools
+import math
 import os
 import pathlib
 import random
@@ -224,7 +225,8 @@ def kill_at_operations(wanted, draw, folder):
     lost = []
     if load_checkpoint(undisturbed)["best"]["epoch"] != 3:
         lost.append("the last epoch is not the best one, so a lost best.pt would not be seen")
-    for n in range(1, moments + 1):
+    moments = range(1, moments + 1, math.ceil(moments / wanted))
+    for n in moments:
         out = folder / f"operation-{n}"
         arguments = [*SHORT, "--out", str(out)]
         code = ended(fork(lambda n=n, a=arguments, out=out: killed_at(n, out, a, count), said))
@@ -232,7 +234,9 @@ def kill_at_operations(wanted, draw, folder):
         found = found or go_on_forked(out, said) or differences(undisturbed, out)
         lost += [f"moment {n}: {text}" for text in found]
         shutil.rmtree(out, ignore_errors=True)
-    return [("SIGKILL before, amid and after a file operation", moments, "each continued", lost)]
+    return [
+        ("SIGKILL before, amid and after a file operation", len(moments), "each continued", lost)
+    ]
 
 
 STOPS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
@@ -613,7 +617,7 @@ if __name__ == "__main__":
     raw = argparse.RawDescriptionHelpFormatter
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=raw)
     defaults = {
-        "operations": 1,
+        "operations": 200,
         "signals": 20,
         "kills": 50,
         "cache-kills": 20,

@@ -450,6 +450,10 @@ def test_killed_at_random_moments_nothing_is_lost(tmp_path):
         [
             sys.executable,
             ROOT / "experiments" / "faults.py",
+            "--operations",
+            "4",
+            "--signals",
+            "0",
             "--kills",
             "1",
             "--cache-kills",
@@ -467,7 +471,7 @@ def test_killed_at_random_moments_nothing_is_lost(tmp_path):
         text=True,
     )
     assert (
-        done.returncode == 0 and (tmp_path / "faults.md").read_text().count("| nothing |") == 5
+        done.returncode == 0 and (tmp_path / "faults.md").read_text().count("| nothing |") == 6
     ), done.stdout + done.stderr
 
 
