@@ -6,13 +6,14 @@ hour on two cores.
 
 A training run is killed before, amid and after each of its file operations in turn (or every so
 many, if there are more than --operations), continued with --resume, and compared with an
-undisturbed run, bit for bit: weights, thresholds, optimizer, logs, the list of files. So are runs and cache builds that are killed with
-SIGKILL at random moments, every other run while a checkpoint is being written (there is one after
-each step), or stopped at random moments by SIGINT, SIGTERM and SIGHUP, sent to the process or to
-its group. Checkpoints are cut and their bits flipped, one at a time; and one thing in them is
-replaced by what no run writes. A run of many steps is watched for memory, open files, threads and
-speed. Exit code 1 where anything was lost; writes experiments/results/faults.md. Moments and bits
-come from --seed, as far as an operating system lets moments be drawn.
+undisturbed run, bit for bit: weights, thresholds, optimizer, logs, the list of files. So are runs
+and cache builds that are killed with SIGKILL at random moments, every other run while a checkpoint
+is being written (there is one after each step), or stopped at random moments by SIGINT, SIGTERM and
+SIGHUP, sent to the process or to its group. Checkpoints are cut and their bits flipped, one at a
+time; and one thing in them is replaced by what no run writes. A run of many steps is watched for
+memory, open files, threads and speed. Exit code 1 where anything was lost; writes
+experiments/results/faults.md. Moments and bits come from --seed, as far as an operating system lets
+moments be drawn.
 """
 
 import argparse
