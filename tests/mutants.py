@@ -884,10 +884,10 @@ MUTANTS = [
             ("pooled spikes as spikes", "(x >= 0) & (x == x.round())", "x >= 0"),
             ("an ANN of T timesteps", "ops / T ** in_time", "ops"),
             ("the first layer as accumulates", "if len(layers) > 1:", "if len(layers) > 0:"),
-            ("SEW sums as one spike", "x.double().mean().item()", "(x > 0).double().mean().item()"),
+            ("SEW sums as one spike", "wide(x).mean().item()", "(x > 0).double().mean().item()"),
             (
                 "rate of the first timestep",
-                "s.double().mean().item()",
+                "wide(s).mean().item()",
                 "s[0].double().mean().item()",
             ),
             ("in training mode", "copy.deepcopy(net).eval()", "copy.deepcopy(net).train()"),
