@@ -339,8 +339,8 @@ def locked(out, source):
         for name in ("best.pt", "log.csv", "layers.csv"):
             if elsewhere and (source / name).exists():
                 shutil.copy(source / name, out / name)
-        for path in out.glob("*.tmp"):  # of a run that was killed
-            path.unlink()
+        for name in ("config.json", "log.csv", "layers.csv", "best.pt", "last.pt"):
+            (out / f"{name}.tmp").unlink(missing_ok=True)  # of a run that was killed
         for name in ("log.csv", "layers.csv"):  # a damaged one is found before training
             rows_before(out / name, 0)
         yield

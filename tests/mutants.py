@@ -3085,7 +3085,7 @@ MUTANTS = [
         [
             ("a damaged log is found after training", "rows_before(out / name, 0)", "pass"),
             ("layers.csv is not looked at", "in ('log.csv', 'layers.csv'):", "in ('log.csv',):"),
-            ("temporary files stay", "path.unlink()", "pass"),
+            ("temporary files stay", "'best.pt', 'last.pt')", "'last.pt')"),
         ],
     ),
     (

@@ -357,10 +357,11 @@ def test_a_damaged_log_is_named_before_training(capsys, monkeypatch, tmp_path, n
 
 def test_files_left_by_a_kill_are_removed_by_the_next_run(tmp_path):
     run("--out", tmp_path, "--stop-after", 1)
-    for name in ("best.pt.tmp", "log.csv.tmp"):
-        (tmp_path / name).write_bytes(b"half")
+    names = ("config.json", "log.csv", "layers.csv", "best.pt", "last.pt", "of-the-users")
+    for name in names:
+        (tmp_path / f"{name}.tmp").write_bytes(b"half")
     run("--resume", tmp_path, "--stop-after", 1, base=[])
-    assert not list(tmp_path.glob("*.tmp"))
+    assert [path.name for path in tmp_path.glob("*.tmp")] == ["of-the-users.tmp"]
 
 
 @pytest.mark.parametrize("error", [MemoryError(), torch.OutOfMemoryError("CUDA out of memory")])
