@@ -258,8 +258,8 @@ def check_kind(held, own, where):
     """ValueError: `held`, of a file that may come from anywhere, is not what a run writes in the
     place of `own`: other names, types or shapes, not finite, a number above it or negative."""
     if isinstance(own, torch.Tensor):
-        fine = isinstance(held, torch.Tensor) and held.dtype == own.dtype
-        fine = fine and held.shape == own.shape and bool(held.isfinite().all())
+        fine = isinstance(held, torch.Tensor) and held.layout == own.layout
+        fine = fine and (held.dtype, held.shape) == (own.dtype, own.shape) and held.isfinite().all()
     elif isinstance(own, dict):
         fine = isinstance(held, dict) and held.keys() == own.keys()
     else:

@@ -2924,16 +2924,17 @@ MUTANTS = [
             ),
             (
                 "another dtype is taken",
-                "held.dtype == own.dtype",
-                "True",
+                "(held.dtype, held.shape) == (own.dtype, own.shape)",
+                "held.shape == own.shape",
                 "test_faults.py::test_altered_checkpoints_are_refused_in_one_line",
             ),
             (
                 "another shape is taken",
-                "held.shape == own.shape",
-                "True",
+                "(held.dtype, held.shape) == (own.dtype, own.shape)",
+                "held.dtype == own.dtype",
                 "test_faults.py::test_what_a_checkpoint_cannot_hold_is_named",
             ),
+            ("a sparse tensor is taken", "held.layout == own.layout", "True"),
             (
                 "more names are taken",
                 "held.keys() == own.keys()",

@@ -253,6 +253,7 @@ def test_altered_checkpoints_are_refused_in_one_line(finished, tmp_path, capsys,
         assert (tmp_path / "last.pt").read_bytes() == before, what
 
 
+@pytest.mark.filterwarnings("ignore:Validating sparse")
 @pytest.mark.parametrize(
     "change, words",
     [
@@ -260,6 +261,10 @@ def test_altered_checkpoints_are_refused_in_one_line(finished, tmp_path, capsys,
         (lambda c: c["momentum"]["conv2.neuron.w"].fill_(math.inf), "momentum conv2.neuron.w"),
         (lambda c: c["momentum"].update({"conv1.current.0.weight": torch.ones(1)}), "conv1"),
         (lambda c: c["model"].update({"conv1.neuron.w": torch.ones(1).double()}), "neuron.w"),
+        (
+            lambda c: c["momentum"].update({"conv1.neuron.w": torch.ones(1).to_sparse()}),
+            "w is missing",
+        ),
         (lambda c: c["scale"].fill_(math.nan), "scale"),
         (lambda c: c["scale"].zero_(), "scale"),
         (lambda c: c["meters"].fill_(-1), "meters"),
