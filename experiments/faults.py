@@ -482,7 +482,7 @@ def altered(checkpoint, draw, asked="--resume"):
     inside = copy[path[0]] if path else copy
     old = inside[last]
     inside[last] = draw.choice(wrong(old))
-    while path == ["config"] and inside[last] == 1e300:  # which a run may have, as a learning rate
+    while path == ["config"] and repr(inside[last]) == "1e+300":  # a run may have such a rate
         inside[last] = draw.choice(wrong(old))
     return copy, f"{[*path, last]}: {inside[last]!r} for {old!r}"
 
