@@ -1,11 +1,11 @@
 """Train DS-ATGO on still pictures.
 
-python train_cifar.py                               the paper's recipe on CIFAR-10, downloaded
-python train_cifar.py --demo                        minutes on a CPU: vanilla beside AT+TGO
-python train_cifar.py --dataset cifar100            the paper's recipe on CIFAR-100
-python train_cifar.py --dataset folder --data DIR   DIR/train/CLASS/* and DIR/test|val/CLASS/*
+python train_cifar.py                           the paper's recipe on CIFAR-10, downloaded
+python train_cifar.py --demo                    minutes on a CPU: vanilla beside AT+TGO
+python train_cifar.py --dataset cifar100        the paper's recipe on CIFAR-100
+python train_cifar.py --dataset folder --data DIR  DIR/train/CLASS/* and DIR/test|val/CLASS/*
 python train_cifar.py --dataset imagenet --data DIR  the same, ResNet-18 at 224x224, streamed
-torchrun --nproc-per-node=4 train_cifar.py ...      several processes
+torchrun --nproc-per-node=4 train_cifar.py ...  several processes
 """
 
 import argparse
@@ -72,10 +72,12 @@ class Config:
     limit_test: int | None = setting(None, "test on so many samples, drawn by the seed", least=1)
     skip_bad: bool = setting(False, "leave out unreadable files, naming them, instead of stopping")
     flip: bool = setting(True, "mirror every other picture of training (paper: yes)")
-    augment: bool = setting(True, "change pictures of training at random, the flip included")
+    augment: bool = setting(True, "change training data at random, the flip included (paper: yes)")
 
     # network
-    arch: str = setting("resnet19", "network", choices=tuple(dsatgo.NETWORKS))
+    arch: str = setting(
+        "resnet19", "network (paper: this; ImageNet resnet18)", choices=tuple(dsatgo.NETWORKS)
+    )
     channels: int = setting(128, "width of the first stage (paper: 128; VGGSNN 64)", least=1)
     T: int = setting(2, "timesteps (paper: 2; ImageNet 4, CIFAR10-DVS 10)", least=1)
     threshold: str = setting("true", "the LIF's rule (paper: true)", choices=dsatgo.THRESHOLDS)
@@ -126,7 +128,10 @@ def flag(name):
 
 
 def parser_of(cls, description):
-    parser = argparse.ArgumentParser(description=description, allow_abbrev=False)
+    form = argparse.RawDescriptionHelpFormatter
+    parser = argparse.ArgumentParser(
+        None, None, description, formatter_class=form, allow_abbrev=False
+    )
     parser.error = lambda message: parser.exit(2, f"{parser.prog}: {message}\n")
     for field in dataclasses.fields(cls):
         kind, *optional = typing.get_args(field.type) or (field.type,)
@@ -1002,6 +1007,9 @@ def files(config, train):
     place = pathlib.Path(config.data, "train")
     if not train:
         place = place.with_name("val" if place.with_name("val").is_dir() else "test")
+    if not place.is_dir():
+        where = "DIR/train/CLASS/* and DIR/test|val/CLASS/*"
+        raise ValueError(f"--data {config.data}: no folder {place.name} in it: needed are {where}")
     found, classes = listed(place)
     paths, labels = map(list, zip(*(found[i] for i in chosen(config, train, len(found)))))
     labels = torch.tensor(labels)
@@ -1075,6 +1083,7 @@ def load(config, facts=None):
 
 
 # ---- 7. Side by side -----------------------------------------------------------------------------
+PLOTS = pathlib.Path(__file__).parent / "experiments" / "plots.py"
 ARMS = {"vanilla": ("fixed", "fixed"), "AT+TGO": ("true", "threshold")}
 
 
@@ -1089,8 +1098,6 @@ def compare(config, train, test, loss=None):
             out = f"{config.out or folder}/scale-{scale}-{arm}"
             changed = dict(bn_scale=scale, threshold=threshold, width=width, out=out)
             result = fit(dataclasses.replace(config, **changed), train, test, loss)
-            if config.plot:
-                plot_curves(result["out"])
             layers = result["layers"].values()
             firing = [seen["firing_rate"].mean().item() for seen in layers]
             inside = [seen["gradient_available"].mean().item() for seen in layers]
@@ -1098,8 +1105,10 @@ def compare(config, train, test, loss=None):
             x = x.to(next(result["net"].parameters()).device)
             row = dict(scale=scale, arm=arm, accuracy=result["accuracy"])
             row |= dict(firing=statistics.mean(firing), spread=statistics.pstdev(firing))
-            row |= dict(inside=statistics.mean(inside), least=min(inside))
+            row |= dict(inside=statistics.mean(inside), least=min(inside), result=result)
             rows.append(row | dict(mj=energy(result["net"], x)["mj_paper"]))
+        if config.plot:
+            draw("arms", rows, x, pathlib.Path(config.out, "arms.png"))
     print("\n  BN scale  arm      accuracy  firing  +- over layers  with gradient", end="")
     print("  least layer  mJ/picture")
     for row in rows:
@@ -1108,25 +1117,14 @@ def compare(config, train, test, loss=None):
     return rows
 
 
-def plot_curves(out):
-    """curves.png beside a run's log.csv: loss and accuracy over epochs."""
-    from matplotlib.figure import Figure
-
-    names, *rows = [line.split(",") for line in (out / "log.csv").read_text().splitlines()]
-    figure = Figure(figsize=(9, 3.5), layout="constrained")
-    for axis, wanted in zip(figure.subplots(1, 2), (["loss"], ["train_accuracy", "test_accuracy"])):
-        for name in wanted:
-            values = [float(row[names.index(name)]) for row in rows]
-            axis.plot([int(row[0]) for row in rows], values, ".-", label=name.replace("_", " "))
-        axis.set_xlabel("epoch")
-        axis.legend()
-    figure.savefig(out / "curves.png", dpi=150)
-    print(f"wrote {out / 'curves.png'}")
+def draw(what, *values):
+    """A picture of experiments/plots.py, which needs matplotlib."""
+    runpy.run_path(str(PLOTS))[what](*values)
 
 
 def check_plot(config):
-    if config.plot and not importlib.util.find_spec("matplotlib"):
-        raise ValueError("--plot needs matplotlib: pip install matplotlib")
+    if config.plot and not (importlib.util.find_spec("matplotlib") and PLOTS.exists()):
+        raise ValueError(f"--plot needs {PLOTS} and matplotlib: pip install matplotlib")
     if config.neuron and config.demo:
         raise ValueError("--neuron with --demo: its arms are the LIF's rules")
     if config.plot and config.demo and not config.out:
@@ -1135,7 +1133,7 @@ def check_plot(config):
 
 def main(argv=None):
     with one_line_errors():
-        config, checkpoint = parse(Settings, __doc__.splitlines()[0], argv)
+        config, checkpoint = parse(Settings, __doc__, argv)
         check_plot(config)
         train, test = load(config, checkpoint and checkpoint["facts"])
         if config.demo:
@@ -1143,7 +1141,7 @@ def main(argv=None):
             return
         result = fit(config, train, test, checkpoint=checkpoint)
         if config.plot and os.environ.get("RANK", "0") == "0":
-            plot_curves(result["out"])
+            draw("run", result, test[torch.arange(min(100, len(test))), None, 0][0])
 
 
 if __name__ == "__main__":

@@ -6,13 +6,12 @@
     python train_dvs.py --dataset folder --data DIR  DIR/train|test/CLASS/*, or DIR/CLASS/*, --split
     python train_dvs.py --dataset folder --data DIR --simulate PICTURES  records PICTURES/CLASS/*
 
-AEDAT 2.0 (DVS128) and N-MNIST files are read as they are. Frames are counts of events, two channels
-of polarity, T windows.
+AEDAT 2.0 (DVS128) and N-MNIST files are read; frames count events: polarities in T windows.
 """
 
 import contextlib
 import dataclasses
-import fcntl
+import errno
 import functools
 import hashlib
 import json
@@ -40,14 +39,15 @@ from train_cifar import (
     Config,
     check_plot,
     compare,
+    draw,
     draw_shapes,
     fit,
     listed,
+    lock,
     once,
     one_line_errors,
     open_picture,
     parse,
-    plot_curves,
     replacing,
     sample_seed,
     setting,
@@ -65,8 +65,6 @@ FIGSHARE = {
     "ship": (7712836, "41c7bd7d6b251be82557c6cce9a7d5c9"),
     "truck": (7712839, "89f3922fd147d9aeff89e76a2b0b70a7"),
 }
-
-
 STOPS = (signal.SIGINT, signal.SIGTERM)
 UNFINISHED = ".unfinished"  # a file in a folder that a simulation has not filled yet
 BY = ("time", "count")
@@ -320,13 +318,9 @@ def spread(work, jobs, method=None):
 
 @contextlib.contextmanager
 def turns(path):
-    """Runs that do the same wait for each other; one line says where locks are not to be had."""
-    with contextlib.ExitStack() as stack:
-        try:
-            file = stack.enter_context(open(path, "a"))
-            fcntl.lockf(file, fcntl.LOCK_EX)  # unlike flock's, not inherited by workers
-        except OSError as error:
-            print(f"{path}: no lock to be had ({error.strerror}), going on without")
+    """Runs that do the same wait for each other, where there are locks."""
+    with open(path, "a") as file:
+        lock(file)
         yield
 
 
@@ -342,6 +336,11 @@ Item = namedtuple("Item", "file member label")  # member: of a zip archive, or N
 
 def name_of(item):
     return f"{item.file}/{item.member}" if item.member else item.file
+
+
+def known_as(item):
+    """What stays the same wherever a recording lies."""
+    return f"{item.label}/{os.path.basename(name_of(item))}"
 
 
 def ending(name):
@@ -406,12 +405,11 @@ def recordings(root):
         if bare := {path.name for path in folders} - {item.label for item in found}:
             raise ValueError(f"{root}: no recordings ({' or '.join(FORMATS)}) in {sorted(bare)}")
     found = found or [item for item in archived if ending(item.member) in known]
-    left = {*archived, *filed} - {*found}
-    if left:
+    if left := {*archived, *filed} - {*found}:
         counts = Counter(ending(name_of(item)) or "without ending" for item in left)
         text = ", ".join(f"{n} {name}" for name, n in sorted(counts.items()))
         print(f"{root}: files not taken: {text}")
-    return found
+    return sorted(found, key=known_as)
 
 
 def members(path):
@@ -504,6 +502,12 @@ class Events:
         return torch.roll(x.flip(3) if flip and self.flip else x, (down, right), (2, 3))
 
 
+@functools.cache
+def scratch():
+    """A folder that is there until this process ends."""
+    return tempfile.TemporaryDirectory()
+
+
 def cached_frames(config, items, transposed):
     """-> path and shape of the frames [N, T, 2, size, size], the items they are of, a checksum of
     each. Decoded once, in parallel, into one file under a temporary name; its description, written
@@ -529,12 +533,15 @@ def cached_frames(config, items, transposed):
                     with replacing(about) as file:
                         file.write(made.encode())
     except OSError as error:
-        raise ValueError(f"{error}: no frame cache; --cache names another folder for it") from error
-    size = how.T * 2 * how.size**2
+        if config.cache or error.errno not in (errno.EACCES, errno.EPERM, errno.EROFS):
+            raise ValueError(f"{error}: no frame cache; --cache names a folder for it") from error
+        print(f"{folder} cannot be written: frames are kept for this run alone, without --cache")
+        config = dataclasses.replace(config, cache=scratch().name)
+        return cached_frames(config, items, transposed)
     try:
         known = json.loads(about.read_text())
         with open(path, "rb") as file:
-            sums = [zlib.crc32(file.read(size), i) for i in known["good"]]
+            sums = [zlib.crc32(file.read(2 * how.T * how.size**2), i) for i in known["good"]]
         if sums != known["crc32"]:
             raise ValueError("it does not hold what was written")
         if len(sums) < len(items):
@@ -592,8 +599,7 @@ def download(root):
 
 def checksum(items, content):
     """Of recordings, wherever they lie: class, name, and what is given of their content."""
-    names = [f"{item.label}/{os.path.basename(name_of(item))}" for item in items]
-    lines = sorted(map("{} {}".format, names, content))
+    lines = sorted(map("{} {}".format, map(known_as, items), content))
     return hashlib.sha256("\n".join(lines).encode()).hexdigest()
 
 
@@ -704,17 +710,16 @@ def record_file(job):
 def simulate(pictures, folder, skip_bad=False):
     """pictures: (path or array, class name) pairs, recorded as folder/CLASS/CLASS_i.aedat."""
     jobs = []
-    counts = {}
+    counts = Counter()
     for i, (source, label) in enumerate(pictures):
         (folder / label).mkdir(parents=True, exist_ok=True)
-        n = counts.get(label, 0)
-        counts[label] = n + 1
-        jobs.append((source, i, folder / label / f"{label}_{n}.aedat"))
+        jobs.append((source, i, folder / label / f"{label}_{counts[label]}.aedat"))
+        counts[label] += 1
     # torch's threads survive no fork
     with contextlib.closing(spread(record_file, jobs, "spawn")) as results:
         for i, bad in enumerate(results):
             if bad and not skip_bad:
-                raise ValueError(bad)
+                raise ValueError(f"{bad} (--skip-bad leaves it out)")
             if bad:
                 print(f"left out: {bad}", file=sys.stderr)
             counter("simulated", i, len(jobs))
@@ -760,8 +765,7 @@ def plot_frames(data, path):
         for i in (data.labels == label).nonzero()[:6, 0].tolist():
             on, off = torch.from_numpy(data.frames[i].astype(np.float32)).sum(0)
             scale = 4 * max(on.mean(), off.mean(), 0.1)
-            on = (on / scale).clamp(0, 1)
-            off = (off / scale).clamp(0, 1)
+            on, off = ((count / scale).clamp(0, 1) for count in (on, off))
             tiles.append(torch.stack([1 - off, 1 - torch.maximum(on, off), 1 - on]))
     tiles = F.interpolate(torch.stack(tiles), scale_factor=3)
     torchvision.utils.save_image(tiles, path, nrow=6, pad_value=0.8)
@@ -770,27 +774,26 @@ def plot_frames(data, path):
 
 def main(argv=None):
     with one_line_errors():
-        config, checkpoint = parse(Settings, __doc__.splitlines()[0], argv)
+        config, checkpoint = parse(Settings, __doc__, argv)
         check_plot(config)
         tet = dict(phi=config.phi, lam=config.lam, label_smoothing=config.label_smoothing)
         loss = functools.partial(tet_loss, **tet)
-        with tempfile.TemporaryDirectory() as folder:
-            if config.demo:
-                simulated_shapes(config, pathlib.Path(folder))
-                config = dataclasses.replace(config, data=folder)
-                compare(config, *load(config), loss)
-                return
-            if config.download and config.dataset == "cifar10dvs":
-                once(config, functools.partial(download, pathlib.Path(config.data).expanduser()))
-            if config.simulate and not checkpoint:
-                once(config, functools.partial(simulated, config))
-            if "RANK" in os.environ:  # one makes the frame cache
-                once(config, functools.partial(load, config))
-            train, test = load(config)
-            result = fit(config, train, test, loss, checkpoint)
-            if config.plot and os.environ.get("RANK", "0") == "0":
-                plot_curves(result["out"])
-                plot_frames(test, result["out"] / "frames.png")
+        if config.demo:
+            config = dataclasses.replace(config, data=tempfile.mkdtemp(dir=scratch().name))
+            simulated_shapes(config, pathlib.Path(config.data))
+            compare(config, *load(config), loss)
+            return
+        if config.download and config.dataset == "cifar10dvs":
+            once(config, functools.partial(download, pathlib.Path(config.data).expanduser()))
+        if config.simulate and not checkpoint:
+            once(config, functools.partial(simulated, config))
+        if "RANK" in os.environ:  # one makes the frame cache
+            once(config, functools.partial(load, config))
+        train, test = load(config)
+        result = fit(config, train, test, loss, checkpoint)
+        if config.plot and os.environ.get("RANK", "0") == "0":
+            draw("run", result, test[torch.arange(min(100, len(test))), None, 0][0])
+            plot_frames(test, result["out"] / "frames.png")
 
 
 if __name__ == "__main__":

@@ -3332,8 +3332,7 @@ MUTANTS = [
         "turns",
         "test_events.py -m 'not slow' -k 'locks_are_not'",
         [
-            ("nobody waits", "fcntl.lockf(file, fcntl.LOCK_EX)", "pass"),
-            ("no lock, no run", "except OSError as error:", "except KeyError as error:"),
+            ("nobody waits", "lock(file)", "pass"),
         ],
     ),
     (
@@ -3419,8 +3418,14 @@ MUTANTS = [
         "recordings",
         "test_events.py -m 'not slow' -k 'folders_that or endings_have'",
         [
-            ("files left out without a word", "if left:", "if False:"),
+            ("files left out without a word", "if (left :=", "if False and (left :="),
             ("the cache is a class", " and path.name != 'cache'", ""),
+            (
+                "as an archive has them",
+                "sorted(found, key=known_as)",
+                "found",
+                "test_events.py::test_recordings_stand_in_the_same_order_in_an_archive_and_unpacked",
+            ),
             (
                 "empty classes ignored",
                 "- {item.label for item in found}",
@@ -3553,6 +3558,18 @@ MUTANTS = [
                 "test_events.py::test_a_disk_that_is_full_for_a_worker_is_no_bad_recording",
             ),
             (
+                "a full disk taken for a folder to be read",
+                " or error.errno not in (errno.EACCES, errno.EPERM, errno.EROFS)",
+                "",
+                "test_events.py::test_a_disk_that_is_full_for_a_worker_is_no_bad_recording",
+            ),
+            (
+                "a folder that was named is not used without a word",
+                "if config.cache or",
+                "if",
+                "test_events.py::test_beside_data_that_may_only_be_read_a_run_keeps_its_frames_elsewhere",
+            ),
+            (
                 "left out from a cache without a word",
                 "if len(sums) < len(items):",
                 "if False:",
@@ -3570,7 +3587,7 @@ MUTANTS = [
         "train_dvs.py",
         "cached_frames",
         "test_events.py -m 'not slow' -k 'settings_say and flat'",
-        [("always in the data's folder", "config.cache or ", "")],
+        [("always in the data's folder", "config.cache or root", "root")],
     ),
     (
         "train_dvs.py",
@@ -3690,7 +3707,7 @@ MUTANTS = [
         "test_events.py -m 'not slow' -k 'noise_of_its_own or broken_picture'",
         [
             ("one seed for all", "jobs.append((source, i,", "jobs.append((source, 0,"),
-            ("each recording over the last", "counts[label] = n + 1", "pass"),
+            ("each recording over the last", "counts[label] += 1", "pass"),
             (
                 "broken pictures left out without being told",
                 "if bad and (not skip_bad):",

@@ -1300,8 +1300,54 @@ def test_where_locks_are_not_to_be_had_one_line_says_so(folder, monkeypatch, cap
 
     monkeypatch.setattr("fcntl.lockf", lockf)
     train, test = train_dvs.load(settings(folder))
-    lines = [line for line in capsys.readouterr().out.splitlines() if "no lock" in line]
-    assert len(train) == 40 and len(lines) == 2 and os.strerror(number) in lines[0]
+    lines = [line for line in capsys.readouterr().err.splitlines() if "no locks here" in line]
+    assert len(train) == 40 and len(lines) == 2 and str(folder / "cache") in lines[0]
+
+
+@pytest.mark.parametrize("number", [1, 13, 30])  # EPERM, EACCES, EROFS
+def test_beside_data_that_may_only_be_read_a_run_keeps_its_frames_elsewhere(
+    folder, tmp_path, monkeypatch, capsys, number
+):
+    usual = train_dvs.load(settings(folder, cache=str(tmp_path / "elsewhere")))
+
+    def mkdir(path, *what, original=pathlib.Path.mkdir, **more):
+        if path.name in ("cache", "named"):
+            raise OSError(number, os.strerror(number), str(path))
+        original(path, *what, **more)
+
+    monkeypatch.setattr("pathlib.Path.mkdir", mkdir)
+    there = sorted(folder.rglob("*"))
+    capsys.readouterr()
+    kept = train_dvs.load(settings(folder))
+    assert capsys.readouterr().out.count(f"{folder / 'cache'} cannot be written") == 2
+    assert all(np.array_equal(a.frames, b.frames) for a, b in zip(usual, kept))
+    assert usual[0].facts == kept[0].facts and sorted(folder.rglob("*")) == there
+    with pytest.raises(ValueError, match="named'?: no frame cache; --cache"):
+        train_dvs.load(settings(folder, cache=str(tmp_path / "named")))
+
+
+def test_frames_kept_for_one_run_are_gone_after_it(tmp_path):
+    code = "import sys; sys.path.insert(0, sys.argv[1]); import train_dvs; print(train_dvs.scratch().name)"
+    command = [sys.executable, "-c", code, os.path.dirname(train_dvs.__file__)]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert done.stdout.strip() and not os.path.exists(done.stdout.strip())
+
+
+def test_recordings_stand_in_the_same_order_in_an_archive_and_unpacked(tmp_path):
+    """A run goes on with them, as their checksums are taken in that order."""
+    for part, n in (("Train", 12), ("Test", 3)):
+        for label in "ba":
+            for i in range(n):
+                events = written_nmnist(drawn(50 + i, i, 34))
+                saved(tmp_path / "unpacked" / part / label, events, f"{i:05}.bin")
+        (tmp_path / "packed").mkdir(exist_ok=True)
+        with zipfile.ZipFile(tmp_path / "packed" / f"{part}.zip", "w") as archive:
+            for path in sorted((tmp_path / "unpacked" / part).rglob("*.bin"), reverse=True):
+                archive.write(path, path.relative_to(tmp_path / "unpacked"))
+    for a, b in zip(
+        *(train_dvs.load(settings(tmp_path / name)) for name in ("unpacked", "packed"))
+    ):
+        assert a.facts == b.facts and np.array_equal(a.frames, b.frames)
 
 
 def test_a_home_folder_is_found(folder, tmp_path, monkeypatch):
