@@ -127,11 +127,9 @@ def flag(name):
     return "--" + name.replace("_", "-")
 
 
-def parser_of(cls, description):
-    form = argparse.RawDescriptionHelpFormatter
-    parser = argparse.ArgumentParser(
-        None, None, description, formatter_class=form, allow_abbrev=False
-    )
+def parser_of(cls, text):
+    raw = argparse.RawDescriptionHelpFormatter
+    parser = argparse.ArgumentParser(None, None, text, formatter_class=raw, allow_abbrev=False)
     parser.error = lambda message: parser.exit(2, f"{parser.prog}: {message}\n")
     for field in dataclasses.fields(cls):
         kind, *optional = typing.get_args(field.type) or (field.type,)
@@ -473,6 +471,9 @@ class Feed:
         more = dict(num_workers=workers, persistent_workers=workers > 0, worker_init_fn=deaf)
         more |= dict(pin_memory=device.type == "cuda", generator=torch.Generator())
         self.loader = torch.utils.data.DataLoader(self, None, sampler=self.keys, **more)
+
+    def __getstate__(self):  # what workers get where they are not forked
+        return self.__dict__ | dict(loader=None)
 
     def __getitem__(self, key):
         train, part, epoch = key

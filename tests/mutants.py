@@ -3039,6 +3039,12 @@ MUTANTS = [
     ),
     (
         "train_cifar.py",
+        "Feed.__getstate__",
+        "test_faults.py::test_workers_get_the_data_but_not_the_loader",
+        [("its loader travels", "dict(loader=None)", "{}")],
+    ),
+    (
+        "train_cifar.py",
         "check_plot",
         "test_trainer.py -m 'not slow' -k 'bad_settings'",
         [
@@ -3561,7 +3567,7 @@ MUTANTS = [
                 "a full disk taken for a folder to be read",
                 " or error.errno not in (errno.EACCES, errno.EPERM, errno.EROFS)",
                 "",
-                "test_events.py::test_a_disk_that_is_full_for_a_worker_is_no_bad_recording",
+                "test_events.py::test_a_full_disk_is_not_taken_for_one_that_may_only_be_read",
             ),
             (
                 "a folder that was named is not used without a word",

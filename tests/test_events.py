@@ -1304,18 +1304,27 @@ def test_where_locks_are_not_to_be_had_one_line_says_so(folder, monkeypatch, cap
     assert len(train) == 40 and len(lines) == 2 and str(folder / "cache") in lines[0]
 
 
-@pytest.mark.parametrize("number", [1, 13, 30])  # EPERM, EACCES, EROFS
-def test_beside_data_that_may_only_be_read_a_run_keeps_its_frames_elsewhere(
-    folder, tmp_path, monkeypatch, capsys, number
-):
-    usual = train_dvs.load(settings(folder, cache=str(tmp_path / "elsewhere")))
-
+def no_caches(monkeypatch, number):
     def mkdir(path, *what, original=pathlib.Path.mkdir, **more):
         if path.name in ("cache", "named"):
             raise OSError(number, os.strerror(number), str(path))
         original(path, *what, **more)
 
     monkeypatch.setattr("pathlib.Path.mkdir", mkdir)
+
+
+def test_a_full_disk_is_not_taken_for_one_that_may_only_be_read(folder, monkeypatch):
+    no_caches(monkeypatch, 28)  # ENOSPC
+    with pytest.raises(ValueError, match="No space left.*no frame cache; --cache"):
+        train_dvs.load(settings(folder))
+
+
+@pytest.mark.parametrize("number", [1, 13, 30])  # EPERM, EACCES, EROFS
+def test_beside_data_that_may_only_be_read_a_run_keeps_its_frames_elsewhere(
+    folder, tmp_path, monkeypatch, capsys, number
+):
+    usual = train_dvs.load(settings(folder, cache=str(tmp_path / "elsewhere")))
+    no_caches(monkeypatch, number)
     there = sorted(folder.rglob("*"))
     capsys.readouterr()
     kept = train_dvs.load(settings(folder))

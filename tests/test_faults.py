@@ -8,6 +8,7 @@ import json
 import math
 import os
 import pathlib
+import pickle
 import random
 import re
 import shutil
@@ -523,8 +524,15 @@ def test_pictures_of_one_pixel_and_of_one_grey(tmp_path):
             ),
             [".png", "--skip-bad"],
         ),
-        (lambda root: shutil.rmtree(root / "test"), ["data/test/CLASS"]),
-        (shutil.rmtree, ["data/train/CLASS"]),
+        (
+            lambda root: shutil.rmtree(root / "test"),
+            ["no folder test in it", "DIR/test|val/CLASS/*"],
+        ),
+        (shutil.rmtree, ["no folder train in it", "DIR/train/CLASS/*"]),
+        (  # DIR/CLASS/*
+            lambda root: [shutil.rmtree(root / "test"), (root / "train").rename(root / "a")],
+            ["no folder train in it", "DIR/train/CLASS/*"],
+        ),
     ],
 )
 def test_folders_that_are_no_data_set(tmp_path, capsys, spoil, words):
@@ -984,3 +992,45 @@ def test_sigterm_of_a_script_exits_143_and_says_how_to_go_on(tmp_path):
     out, _ = process.communicate(timeout=60)
     assert process.returncode == 143 and f"--resume {tmp_path}" in out
     assert load(tmp_path / "last.pt")["steps"] > 0
+
+
+ELSEWHERE = """
+import multiprocessing
+import train_cifar, train_dvs
+
+if __name__ == "__main__":
+    multiprocessing.set_start_method("forkserver")
+    small = "--channels 1 --T 2 --epochs 1 --batch-size 10 --augment --seed 3".split()
+    for workers in ("0", "2"):
+        more = [*small, "--workers", workers, "--out"]
+        shapes = "--dataset shapes --limit-train 20 --limit-test 10".split()
+        train_cifar.main([*shapes, *more, f"pictures-{workers}"])
+        events = "--dataset folder --data events --size 16".split()
+        train_dvs.main([*events, *more, f"events-{workers}"])
+"""
+
+
+def test_workers_get_the_data_but_not_the_loader():
+    """Whose generator cannot be sent to another process."""
+    images, labels = draw_shapes(20, "feed")
+    data = Pictures(images, labels, dict(mean=[0.5] * 3, std=[0.25] * 3))
+    feed = train_cifar.Feed(Settings(workers=2), (data, data), torch.device("cpu"))
+    again = pickle.loads(pickle.dumps(feed))
+    assert again.loader is None and feed.loader is not None
+    key = True, torch.arange(5), 0
+    assert torch.equal(again[key][0], feed[key][0])
+
+
+@pytest.mark.slow
+def test_workers_that_are_not_forked(tmp_path):
+    """As on macOS, and with Python 3.14 everywhere."""
+    (tmp_path / "script.py").write_text(ELSEWHERE)
+    images, labels = draw_shapes(20, "events")
+    pictures = [(image, f"{label:02}") for image, label in zip(images.numpy(), labels)]
+    train_dvs.simulate(pictures, tmp_path / "events")
+    environment = os.environ | dict(PYTHONPATH=str(pathlib.Path(train_cifar.__file__).parent))
+    command = [sys.executable, "script.py"]
+    subprocess.run(command, cwd=tmp_path, env=environment, check=True, timeout=200)
+    for name in ("pictures", "events"):
+        one, other = (table(tmp_path / f"{name}-{n}" / "log.csv")[0] for n in (0, 2))
+        assert one["loss"] == other["loss"] and one["test_accuracy"] == other["test_accuracy"]
