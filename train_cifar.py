@@ -516,10 +516,21 @@ class Run:
         self.caught = []
         self.flags = collections.deque()
         self.saved = -math.inf
+        self.shown = time.perf_counter()
+        self.wait = 0.5 if sys.stdout.isatty() else 60
 
     def say(self, text, **more):
         if self.rank == 0:
             print(text, flush=True, **more)
+
+    def introduce(self):
+        """What is about to be trained, on what, where."""
+        net, (test, train) = self.trainer.net, self.feed.sets
+        arm = self.config.neuron or f"{self.config.threshold} threshold, {self.config.width} width"
+        size = sum(p.numel() for p in net.parameters())
+        data = f"{len(train)} + {len(test)} samples of {len(test.facts['classes'])} classes"
+        what = f"{self.config.arch} of {size:,} parameters ({arm}) on {self.trainer.device}"
+        self.say(f"{what}; {data}; epochs {self.trainer.epoch + 1} to {self.end}; to {self.out}")
 
     def restore(self, checkpoint):
         """ValueError if it was trained on other data, lacks a part or does not fit the settings."""
@@ -605,7 +616,7 @@ class Run:
         """The steps that are left of an epoch. -> seconds, and samples seen in them"""
         config, trainer = self.config, self.trainer
         skipped = trainer.steps
-        begin = shown = time.perf_counter()
+        begin = time.perf_counter()
         for x, y in self.feed.batches(parts[skipped:], trainer.epoch):
             trainer.step(x, y)
             stop = self.stop_of()
@@ -619,25 +630,28 @@ class Run:
             if due:
                 self.save(self.state())
             now = time.perf_counter()
-            if self.rank == 0 and sys.stdout.isatty() and now - shown > 0.5:
-                shown = now
+            if self.rank == 0 and now - self.shown > self.wait:
+                self.shown = now
                 self.progress(parts, (trainer.steps - skipped) / (now - begin))
         seconds = time.perf_counter() - begin
         return seconds, (len(parts) - skipped) * min(config.batch_size, len(self.feed.sets[1]))
 
     def progress(self, parts, speed):
-        """One line on the screen, over the one before. `speed`: steps a second"""
+        """One line over the one before; where output is no terminal, one after the first minute.
+        `speed`: steps a second"""
         trainer = self.trainer
         loss, hits, samples = trainer.meters.tolist()  # waits for the device
         step = trainer.steps
-        left = int(((trainer.epochs - trainer.epoch) * len(parts) - step) / speed)
-        clock = f"{left // 3600}:{left // 60 % 60:02}:{left % 60:02}"
-        self.say(
-            f"\repoch {trainer.epoch + 1}/{trainer.epochs}  step {step}/{len(parts)}  "
-            f"loss {loss / samples:.4f}  acc {hits / samples:.2%}  "
-            f"{speed * samples / step * self.world:.0f} images/s  left {clock} ",
-            end="",
-        )
+        left = ((self.end - trainer.epoch) * len(parts) - step) / speed
+        end = datetime.datetime.now() + datetime.timedelta(seconds=left)
+        line = f"epoch {trainer.epoch + 1}/{trainer.epochs}  step {step}/{len(parts)}  "
+        line += f"loss {loss / samples:.4f}  acc {hits / samples:.2%}  "
+        line += f"{speed * samples / step * self.world:.0f} images/s  ends {end:%d %b %H:%M}"
+        if sys.stdout.isatty():
+            self.say(f"\r{line} ", end="")
+        else:
+            self.say(line)
+            self.wait = math.inf
 
     def evaluate(self, state=None):
         """Every test sample once, over all processes, in one fixed random order: folders are
@@ -757,6 +771,7 @@ def fit(config, train, test, loss=None, checkpoint=None):
         if config.resume:  # as it is now that nobody else can write it
             run.restore(load_checkpoint(config.resume))
         stack.enter_context(signals(run.caught))
+        run.introduce()
         result = None
         for epoch in range(trainer.epoch, run.end):
             random = torch.Generator().manual_seed(sample_seed(config.seed, epoch))
@@ -772,6 +787,10 @@ def fit(config, train, test, loss=None, checkpoint=None):
 
 # ---- 5. Drawn pictures ---------------------------------------------------------------------------
 CLASSES = "disc ring square frame triangle cross bar pair crescent corner".split()
+GLYPHS = (  # 8x8 pixels each, a hexadecimal digit for four
+    "3c7effffffff7e3c 3c7ee7c3c3e77e3c ffffffffffffffff ffffc3c3c3c3ffff 18183c3c7e7effff "
+    "181818ffff181818 000000ffff000000 0000e7e7e7e70000 3c78f0e0e0f0783c c0c0c0c0c0c0ffff"
+).split()
 
 
 def draw_shapes(n, seed, side=32):
@@ -784,45 +803,20 @@ def draw_shapes(n, seed, side=32):
         return torch.rand(n, *shape, generator=random) * (high - low) + low
 
     labels = torch.arange(n) % len(CLASSES)
-    line = torch.linspace(-1, 1, side)
-    x, y = torch.meshgrid(line, line, indexing="xy")
-    turn = uniform(-0.3, 0.3, 1, 1)
-    size = uniform(0.5, 0.75, 1, 1)
-    x = x - uniform(-0.25, 0.25, 1, 1)
-    y = y - uniform(-0.25, 0.25, 1, 1)
-    u = (x * turn.cos() + y * turn.sin()) / size  # [n, side, side], from the middle of the shape
-    v = (y * turn.cos() - x * turn.sin()) / size
-    outside = distances(u, v)[labels, torch.arange(n)] * size * side / 2  # in pixels
-    ink = (0.5 - outside).clamp(0, 1)[:, None]
-    ground = uniform(0.1, 0.5, 3, 1, 1)
-    colour = uniform(0.6, 1, 3, 1, 1)
-    paper = ground + uniform(-0.2, 0.2, 1, 1, 1) * x[:, None]
-    paper += uniform(-0.2, 0.2, 1, 1, 1) * y[:, None]
+    bits = [[int(glyph, 16) >> i & 1 for i in reversed(range(64))] for glyph in GLYPHS]
+    glyphs = torch.tensor(bits).float().unflatten(1, (1, 8, 8))
+    turn = uniform(-0.3, 0.3)
+    turned = torch.stack([turn.cos(), turn.sin(), -turn.sin(), turn.cos()], 1).unflatten(1, (2, 2))
+    affine = torch.cat([turned / uniform(0.5, 0.75, 1, 1), uniform(-0.4, 0.4, 2, 1)], 2)
+    grid = F.affine_grid(affine, [n, 1, side, side], align_corners=False)
+    ink = F.grid_sample(glyphs[labels], grid, align_corners=False)
+    ramp = torch.linspace(-1, 1, side)
+    paper = uniform(0.1, 0.5, 3, 1, 1) + uniform(-0.2, 0.2, 1, 1, 1) * ramp
+    paper = paper + uniform(-0.2, 0.2, 1, 1, 1) * ramp[:, None]
     noise = torch.randn(n, 3, side, side, generator=random)
-    pictures = paper + (colour - paper) * ink + 0.08 * noise
+    pictures = torch.lerp(paper, uniform(0.6, 1, 3, 1, 1), ink) + 0.08 * noise
     pictures = torch.where(uniform(0, 1, 1, 1, 1) < 0.3, 1 - pictures, pictures)
     return (pictures.clamp(0, 1) * 255).round().to(torch.uint8), labels
-
-
-def distances(u, v):
-    """How far outside each of CLASSES a point lies: [10, ...]."""
-    a, b, r = u.abs(), v.abs(), torch.hypot(u, v)
-    box = torch.maximum(a, b)
-    back = torch.maximum((u + 0.6).abs() - 0.25, b - 0.9)
-    foot = torch.maximum((v - 0.65).abs() - 0.25, a - 0.85)
-    shapes = [
-        r - 1,  # disc
-        (r - 0.8).abs() - 0.2,  # ring
-        box - 0.8,  # square
-        (box - 0.75).abs() - 0.15,  # frame
-        torch.maximum(0.87 * a + 0.5 * v, -v) - 0.5,  # triangle
-        torch.minimum(torch.maximum(a - 0.3, b - 1), torch.maximum(b - 0.3, a - 1)),  # cross
-        torch.maximum(a - 1, b - 0.3),  # bar
-        torch.minimum(torch.hypot(u - 0.6, v), torch.hypot(u + 0.6, v)) - 0.45,  # pair
-        torch.maximum(r - 1, 0.8 - torch.hypot(u - 0.5, v)),  # crescent
-        torch.minimum(back, foot),  # corner
-    ]
-    return torch.stack(shapes)
 
 
 # ---- 6. Pictures: data[indices, epoch, seed] -> inputs [B, 3, H, W], labels [B] ------------------
@@ -853,8 +847,7 @@ class Pictures:
                 else:
                     torch.default_generator.manual_seed(sample_seed(seed, epoch, i))
                     images.append(self.augmented(i))
-        mean, std = (torch.tensor(self.facts[name])[:, None, None] for name in ("mean", "std"))
-        return (torch.stack(images).float() / 255 - mean) / std, self.labels[indices]
+        return normalised(torch.stack(images), self.facts), self.labels[indices]
 
     def plain(self, i):
         return self.images[i]
@@ -867,6 +860,11 @@ class Pictures:
         if torch.rand(()) < 0.5 and self.flip:
             x = x.flip(2)
         return self.policy(x) if self.policy else x
+
+
+def normalised(images, facts):
+    mean, std = (torch.tensor(facts[name])[:, None, None] for name in ("mean", "std"))
+    return (images.float() / 255 - mean) / std
 
 
 class Files(Pictures):
@@ -1036,8 +1034,8 @@ class Settings(Config):
 
     PRESETS = dict(
         imagenet=dict(arch="resnet18", T=4, batch_size=32, image_size=224, workers=4),
-        demo=dict(dataset="shapes", channels=8, epochs=4, batch_size=25, label_smoothing=0.0)
-        | dict(limit_train=1600, limit_test=500),
+        demo=dict(dataset="shapes", channels=8, epochs=8, batch_size=25, label_smoothing=0.0)
+        | dict(limit_train=1600, limit_test=500, bn_scale=0.3),
     )
 
 
@@ -1083,38 +1081,53 @@ def load(config, facts=None):
     return sets[-2:]
 
 
+def load_run(path):
+    """A run's folder, or a checkpoint -> its network in evaluation mode, on the CPU, and prepare:
+    a picture file -> input [1, 3, H, W]. prepare.classes: names of the classes. ValueError"""
+    config, checkpoint = parse(Settings, "", ["--eval", str(path)])
+    facts = checkpoint["facts"]
+    side = config.image_size
+    net = build(config, len(facts["classes"]), (3, side, side))
+    net.load_state_dict(checkpoint["model"])
+    shrink = scaled(side * 256 // 224 if config.dataset == "imagenet" else side, side)
+
+    def prepare(file):
+        return normalised(shrink(open_picture(file))[None], facts)
+
+    prepare.classes = facts["classes"]
+    return net.eval(), prepare
+
+
 # ---- 7. Side by side -----------------------------------------------------------------------------
 PLOTS = pathlib.Path(__file__).parent / "experiments" / "plots.py"
 ARMS = {"vanilla": ("fixed", "fixed"), "AT+TGO": ("true", "threshold")}
 
 
 def compare(config, train, test, loss=None):
-    """Trains vanilla and AT+TGO, with potentials that suit a fixed threshold (batch norm's scale 1)
-    and with some too small for it (0.3), same seed, and prints what each arrived at."""
+    """Trains vanilla and AT+TGO alike, with potentials too small for a fixed threshold (batch norm
+    starts at --bn-scale), and prints what each arrived at."""
     rows = []
     with tempfile.TemporaryDirectory() as folder:
-        for scale, arm in itertools.product((1.0, 0.3), ARMS):
-            print(f"\n{arm}, batch norm's scale starting at {scale}")
-            threshold, width = ARMS[arm]
-            out = f"{config.out or folder}/scale-{scale}-{arm}"
-            changed = dict(bn_scale=scale, threshold=threshold, width=width, out=out)
-            result = fit(dataclasses.replace(config, **changed), train, test, loss)
+        for arm, (threshold, width) in ARMS.items():
+            print(f"\n{arm}, batch norm's scale starting at {config.bn_scale}")
+            out = f"{config.out or folder}/{arm}"
+            changed = dataclasses.replace(config, threshold=threshold, width=width, out=out)
+            result = fit(changed, train, test, loss)
             layers = result["layers"].values()
             firing = [seen["firing_rate"].mean().item() for seen in layers]
             inside = [seen["gradient_available"].mean().item() for seen in layers]
-            x, _ = test[torch.arange(min(100, len(test))), None, 0]
+            x = test[torch.arange(min(100, len(test))), None, 0][0]
             x = x.to(next(result["net"].parameters()).device)
-            row = dict(scale=scale, arm=arm, accuracy=result["accuracy"])
+            row = dict(arm=arm, accuracy=result["accuracy"], result=result)
             row |= dict(firing=statistics.mean(firing), spread=statistics.pstdev(firing))
-            row |= dict(inside=statistics.mean(inside), least=min(inside), result=result)
+            row |= dict(inside=statistics.mean(inside), least=min(inside))
             rows.append(row | dict(mj=energy(result["net"], x)["mj_paper"]))
         if config.plot:
-            draw("arms", rows, x, pathlib.Path(config.out, "arms.png"))
-    print("\n  BN scale  arm      accuracy  firing  +- over layers  with gradient", end="")
-    print("  least layer  mJ/picture")
+            draw("arms", rows, x, pathlib.Path(config.out or ".", "arms.png"))
+    print("\n  arm      accuracy  firing  +- over layers  with gradient  least layer  mJ/picture")
     for row in rows:
-        print("  {scale:<9} {arm:8} {accuracy:8.1%} {firing:7.1%}".format(**row), end="")
-        print(" {spread:15.1%} {inside:14.1%} {least:12.1%} {mj:11.4f}".format(**row))
+        print("  {arm:8} {accuracy:8.1%} {firing:7.1%} {spread:15.1%}".format(**row), end="")
+        print(" {inside:14.1%} {least:12.1%} {mj:11.4f}".format(**row))
     return rows
 
 
@@ -1128,8 +1141,6 @@ def check_plot(config):
         raise ValueError(f"--plot needs {PLOTS} and matplotlib: pip install matplotlib")
     if config.neuron and config.demo:
         raise ValueError("--neuron with --demo: its arms are the LIF's rules")
-    if config.plot and config.demo and not config.out:
-        raise ValueError("--plot with --demo needs --out, a folder for the pictures")
 
 
 def main(argv=None):

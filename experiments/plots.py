@@ -155,8 +155,8 @@ def run(result, x):
 
 def arms(rows, x, path):
     """The demo's runs side by side: accuracy, then potentials of the first, a middle and the last
-    layer. rows: dicts with scale, arm, and the `result` of fit."""
-    figure = Figure(figsize=(3 * len(rows), 9), layout="constrained")
+    layer. rows: dicts with the arm and the `result` of fit."""
+    figure = Figure(figsize=(8, 9), layout="constrained")
     axes = figure.subplots(4, len(rows))
     for column, row in zip(axes.T, rows):
         log = rows_of(row["result"]["out"] / "log.csv")
@@ -165,7 +165,7 @@ def arms(rows, x, path):
         column[0].xaxis.get_major_locator().set_params(integer=True)
         column[0].set_ylim(0, 1)
         column[0].set_xlabel("epoch; test accuracy", fontsize="small")
-        column[0].set_title(f"{row['arm']}, batch norm's scale {row['scale']}")
+        column[0].set_title(row["arm"])
         seen = looked_into(row["result"]["net"], x)
         names = list(seen)
         for axis, name in zip(column[1:], (names[0], names[len(names) // 2], names[-1])):
