@@ -159,8 +159,7 @@ def converter(kind, optional):
 
 
 def stored_settings(cls, source, given):
-    """The settings of the checkpoint `source`, which those given on the command line must not
-    contradict, and the checkpoint."""
+    """The settings of the checkpoint `source`, none contradicted by `given`, and the checkpoint."""
     checkpoint = load_checkpoint(source)
     if "resume" in given and "steps" not in checkpoint:
         raise ValueError(f"--resume {source}: holds the network alone; resume its last.pt")
@@ -325,8 +324,7 @@ def lock(file, how=fcntl.LOCK_EX):
 
 @contextlib.contextmanager
 def locked(out, source):
-    """The run's folder for this process alone, until it ends, however it ends. `source`: what
-    --resume named, or None."""
+    """The run's folder for this process alone, until it ends. `source`: what --resume named."""
     out.mkdir(parents=True, exist_ok=True)
     source = source and pathlib.Path(source)
     if source and not source.is_dir():
@@ -368,8 +366,7 @@ def sample_seed(*key):
 
 
 def build(config, classes, shape):
-    """The network of `config` for inputs (C, H, W), channels-last, which about halves a
-    convolution's time on a CPU. ValueError"""
+    """The network of `config` for inputs (C, H, W), channels-last: faster on a CPU. ValueError"""
     names = ("tau", "v_th", "kappa", "f_c", "momentum", "threshold", "width")
     neuron = functools.partial(LIF, **{name: getattr(config, name) for name in names})
     if config.neuron:
@@ -393,8 +390,7 @@ def build(config, classes, shape):
 
 
 def start(config):
-    """Joins the other processes, under torchrun; each takes its own GPU first. -> rank, world,
-    device"""
+    """Joins the other processes, if any; each takes its own GPU first. -> rank, world, device"""
     name = config.device
     if name == "auto":
         name = "cuda" if torch.cuda.is_available() else "cpu"
@@ -480,8 +476,7 @@ class Feed:
         return self.sets[train][part, epoch, self.seed]
 
     def batches(self, parts, epoch=None):
-        """data[indices, epoch, seed] of each part of the indices: of the test set, or of the
-        training set in an epoch."""
+        """data[indices, epoch, seed] of each part: of the training set, or, if no epoch, the test's."""
         self.keys[:] = [(epoch is not None, part, epoch) for part in parts if len(part)]
         heard = deaf()  # and so are workers, from their first moment
         try:
@@ -565,8 +560,7 @@ class Run:
         return self.trainer.state_dict() | about
 
     def save(self, state, improved=False, due=True):
-        """best.pt and, after that, the last.pt that speaks of it: if due, or a minute after the
-        one before."""
+        """best.pt, then the last.pt that speaks of it: if due, or a minute after the one before."""
         if self.rank == 0 and improved:
             names = ("model", "epoch", "best", "config", "facts")
             save(self.out / "best.pt", {name: state[name] for name in names})
@@ -637,8 +631,7 @@ class Run:
         return seconds, (len(parts) - skipped) * min(config.batch_size, len(self.feed.sets[1]))
 
     def progress(self, parts, speed):
-        """One line over the one before; where output is no terminal, one after the first minute.
-        `speed`: steps a second"""
+        """One line over the one before; if no terminal, after a minute. speed: steps a second"""
         trainer = self.trainer
         loss, hits, samples = trainer.meters.tolist()  # waits for the device
         step = trainer.steps
@@ -821,9 +814,8 @@ def draw_shapes(n, seed, side=32):
 
 # ---- 6. Pictures: data[indices, epoch, seed] -> inputs [B, 3, H, W], labels [B] ------------------
 class Pictures:
-    """uint8 pictures in memory. Training: crop after 4 pixels of padding, flip, and `policy`
-    (AutoAugment or None), each drawn per picture from (seed, epoch, picture); then per-channel
-    normalisation."""
+    """uint8 pictures in memory. Training: crop after 4 pixels of padding, flip, `policy`
+    (AutoAugment or None), drawn from (seed, epoch, picture); then normalisation by channel."""
 
     def __init__(self, images, labels, facts, policy=None, flip=True):
         self.images = images
@@ -1104,8 +1096,7 @@ ARMS = {"vanilla": ("fixed", "fixed"), "AT+TGO": ("true", "threshold")}
 
 
 def compare(config, train, test, loss=None):
-    """Trains vanilla and AT+TGO alike, with potentials too small for a fixed threshold (batch norm
-    starts at --bn-scale), and prints what each arrived at."""
+    """Trains vanilla and AT+TGO alike, potentials too small for a fixed threshold (--bn-scale)."""
     rows = []
     with tempfile.TemporaryDirectory() as folder:
         for arm, (threshold, width) in ARMS.items():
@@ -1116,14 +1107,13 @@ def compare(config, train, test, loss=None):
             layers = result["layers"].values()
             firing = [seen["firing_rate"].mean().item() for seen in layers]
             inside = [seen["gradient_available"].mean().item() for seen in layers]
-            x = test[torch.arange(min(100, len(test))), None, 0][0]
-            x = x.to(next(result["net"].parameters()).device)
+            x = test[torch.arange(min(100, len(test))), None, 0][0].to(start(config)[2])
             row = dict(arm=arm, accuracy=result["accuracy"], result=result)
             row |= dict(firing=statistics.mean(firing), spread=statistics.pstdev(firing))
             row |= dict(inside=statistics.mean(inside), least=min(inside))
             rows.append(row | dict(mj=energy(result["net"], x)["mj_paper"]))
         if config.plot:
-            draw("arms", rows, x, pathlib.Path(config.out or ".", "arms.png"))
+            draw("arms", rows, x, f"{config.out or '.'}/arms.png")
     print("\n  arm      accuracy  firing  +- over layers  with gradient  least layer  mJ/picture")
     for row in rows:
         print("  {arm:8} {accuracy:8.1%} {firing:7.1%} {spread:15.1%}".format(**row), end="")
@@ -1137,7 +1127,7 @@ def draw(what, *values):
 
 
 def check_plot(config):
-    if config.plot and not (importlib.util.find_spec("matplotlib") and PLOTS.exists()):
+    if config.plot and not (PLOTS.exists() and importlib.util.find_spec("matplotlib")):
         raise ValueError(f"--plot needs {PLOTS} and matplotlib: pip install matplotlib")
     if config.neuron and config.demo:
         raise ValueError("--neuron with --demo: its arms are the LIF's rules")

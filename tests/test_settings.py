@@ -501,7 +501,7 @@ def test_demo(value, script, watch, tmp_path, capsys):
     base = ["--demo", *more] if value else [*script.base, "--no-demo"]
     script.module.main([*base, "--out", str(tmp_path / "run")])
     networks = {id(call.net) for call in watch.calls if call.training}
-    assert len(networks) == (4 if value else 1)
+    assert len(networks) == (2 if value else 1)
     assert ("mJ/picture" in capsys.readouterr().out) == value
 
 
