@@ -1,6 +1,7 @@
 """DS-ATGO by hand: the method's forward and backward in NumPy, float64, nothing hidden.
 
-    python reference_numpy.py        a lesson in the paper's order, with numbers, in seconds
+    python reference_numpy.py                 a lesson in the paper's order, in numbers, in seconds
+    python reference_numpy.py --plot FOLDER   the same in six pictures (needs matplotlib)
 
 Read it beside the paper; equation numbers are the main text's, the names those of `dsatgo.py`,
 whose tests hold it against this file. Every layer is a pair
@@ -25,6 +26,9 @@ Time comes first: [T, B, ...]; a layer without time is applied to [T*B, ...]. A 
 its threshold fires.
 """
 
+import argparse
+import pathlib
+import runpy
 from functools import partial
 
 import numpy as np
@@ -32,6 +36,12 @@ from scipy.stats import norm
 
 THRESHOLDS = ("true", "estimated", "fixed", "learned")
 WIDTHS = ("threshold", "std", "fixed")
+ARMS = {
+    "vanilla": dict(threshold="fixed", width="fixed"),
+    "AT": dict(threshold="true", width="fixed"),
+    "TGO": dict(threshold="fixed", width="threshold"),
+    "AT+TGO": dict(threshold="true", width="threshold"),
+}
 FLOOR = 1e-3  # the smallest theta, in units of v_th, and the smallest width, in units of kappa
 
 
@@ -76,8 +86,8 @@ def surrogate_width(theta, v_th=1.0, kappa=1.0):
 
 
 def firing_probability(f_c=1.0, mu=0.0, sigma=1.0):
-    """Theorem 1: the share of N(mu, sigma^2) above f_c (mu + sigma). At f_c = 1 it is 1 - Phi(1),
-    15.87 %, whatever mu and sigma are; at any other f_c it depends on mu / sigma."""
+    """Theorem 1: the share of a normal N(mu, sigma^2) above f_c (mu + sigma). At f_c = 1 it is
+    1 - Phi(1), 15.87 %, for all mu and sigma; at any other f_c it depends on mu / sigma."""
     return 1 - norm.cdf(f_c + (f_c - 1) * mu / sigma)
 
 
@@ -124,9 +134,8 @@ def lif_forward(
 ):
     """One layer of LIF neurons, Eqs. 2-7: current [T, ...] -> spikes [T, ...], cache. The cache
     holds u [T, ...], theta, fire and k [T]. `threshold` and `width` are the rules of `dsatgo.LIF`.
-    `running` [T] are thresholds to use in place of this batch's: the running ones at inference, or
-    learned ones ("fixed" has no use for them, unless its width follows them). ValueError: a rule
-    that is none of these.
+    `running` [T] are thresholds in place of this batch's: the running ones at inference, or learned
+    ones ("fixed" has no use for them, unless its width follows them). ValueError: no such rule.
 
     One neuron, tau = 1/2, fixed threshold and width 1, through three timesteps:
         U(1) = 1/2 * 0 + 1.5              = 1.5   >= 1: a spike
@@ -138,17 +147,25 @@ def lif_forward(
     >>> cache["u"].ravel().tolist(), spikes.ravel().tolist()
     ([1.5, 0.5, 1.0], [1.0, 0.0, 1.0])
 
-    Let L = S(3). All three potentials lie in the window [0.5, 1.5], where dS/dU = 1:
-        dL/dU(3) = 1
-        dL/dS(2) = -tau U(2) dL/dU(3) = -0.25
-        dL/dU(2) = dL/dS(2) + tau (1 - S(2)) dL/dU(3) = -0.25 + 0.5 = 0.25
-        dL/dS(1) = -tau U(1) dL/dU(2) = -0.1875
-        dL/dU(1) = dL/dS(1) + tau (1 - S(1)) dL/dU(2) = -0.1875 + 0
+    Let L = S(3). All potentials lie in the window [0.5, 1.5], where dS/dU = 1, so dL/dU(3) = 1:
+        dL/dU(2) = -tau U(2) dL/dU(3) + tau (1 - S(2)) dL/dU(3) = -0.25 + 0.5 = 0.25
+        dL/dU(1) = -tau U(1) dL/dU(2) + tau (1 - S(1)) dL/dU(2) = -0.1875 + 0
         dL/dtau  = U(1) (1 - S(1)) dL/dU(2) + U(2) (1 - S(2)) dL/dU(3) = 0 + 0.5
 
     >>> dcurrent, dtau = lif_backward(np.array([[0.0], [0.0], [1.0]]), cache)
     >>> dcurrent.ravel().tolist(), float(dtau)
     ([-0.1875, 0.25, 1.0], 0.5)
+
+    Two neurons under AT+TGO, tau = 1/2. Of two numbers mean + std is the larger, so one fires:
+        U(1) = (1.5, 0.5)                theta = 1 + 0.5 = 1.5        k = 1 + tanh(0.5) = 1.462
+        U(2) = (0 + 0.75, 0.25 + 0.75)   theta = 0.875 + 0.125 = 1    k = 1 + tanh(0) = 1
+    Let L = S_1(2) + S_2(2), so dL/dU(2) = (1, 1). At t = 1 the second is not within k/2 of theta:
+        dL/dU(1) = (-tau 1.5 / 1.462 + 0, 0 + tau) = (-0.513, 0.5)
+
+    >>> spikes, cache = lif_forward(np.array([[1.5, 0.5], [0.75, 0.75]]), tau=0.5)
+    >>> dcurrent, dtau = lif_backward(np.array([[0.0, 0.0], [1.0, 1.0]]), cache)
+    >>> spikes.tolist(), cache["k"].round(3).tolist(), dcurrent.round(3).tolist()
+    ([[1.0, 0.0], [0.0, 1.0]], [1.462, 1.0], [[-0.513, 0.5], [1.0, 1.0]])
     """
     if threshold == "fixed" and width != "threshold":
         running = [v_th] * len(current)  # nothing follows the potentials
@@ -157,8 +174,7 @@ def lif_forward(
     for t in range(len(current)):
         u = tau * u * (1 - s) + current[t]  # Eq. 2
         theta = theta_of(u, t, threshold, running, tau, v_th, f_c)  # Eq. 5, or Eq. 6's
-        # floored: a layer at rest must not fire
-        theta = max(theta, FLOOR * v_th) if np.isfinite(theta) else np.nan
+        theta = max(theta, FLOOR * v_th) if np.isfinite(theta) else np.nan  # rest must not fire
         fire = v_th if threshold == "fixed" else theta
         k = width_of(u, theta, width, v_th, kappa)  # Eq. 7
         s = spike(u, fire, k) + 0 * (u - theta)  # Eq. 3; NaN stays NaN
@@ -170,11 +186,7 @@ def lif_forward(
 def lif_backward(dspikes, cache):
     """Eqs. 9, 10: dL/dS [T, ...] -> dL/dI [T, ...], dL/dtau and, of a learned threshold, dL/dtheta.
     Other thresholds, and all widths, are constants."""
-    u = cache["u"]
-    s = cache["s"]
-    fire = cache["fire"]
-    k = cache["k"]
-    tau = cache["tau"]
+    u, s, fire, k, tau = (cache[name] for name in ("u", "s", "fire", "k", "tau"))
     dcurrent = np.zeros_like(u)
     dtau = 0.0
     dtheta = 0.0
@@ -266,8 +278,7 @@ def pool_forward(x):
 def pool_backward(dout, shape):
     dx = np.zeros(shape)
     height, width = dout.shape[2:]
-    blocks = dout.repeat(2, axis=2).repeat(2, axis=3) / 4
-    dx[:, :, : 2 * height, : 2 * width] = blocks
+    dx[:, :, : 2 * height, : 2 * width] = dout.repeat(2, axis=2).repeat(2, axis=3) / 4
     return dx
 
 
@@ -328,17 +339,17 @@ def sgd(weight, gradient, velocity, lr=0.1, momentum=0.9, weight_decay=1e-4):
 
 
 # ---- 6. A network learns -------------------------------------------------------------------------
-def train_rings(rng, steps=200, T=3, hidden=48):
-    """Three rings around each other, two spiking layers: linear - batch norm - LIF, twice, then
-    linear and readout. Yields (step, loss, accuracy of the batch)."""
+def train_rings(rng, steps=200, T=3, hidden=48, scale=1.0, threshold="true", width="threshold"):
+    """Three rings around each other, two spiking layers: linear - batch norm, whose gamma starts at
+    `scale` - LIF, twice, then linear and readout. Yields (step, loss, accuracy of the batch, which
+    is new to the network); returns weights and leaks."""
     labels = np.arange(150) % 3
-    sizes = (3, hidden, hidden, 3)
     p = {}
-    for layer, (m, n) in enumerate(zip(sizes, sizes[1:])):
+    for layer, (m, n) in enumerate(((3, hidden), (hidden, hidden), (hidden, 3))):
         p["weight", layer] = rng.standard_normal((n, m)) * np.sqrt(2 / m)
     p["weight", 2] *= 0  # begins by knowing nothing
     for layer in (0, 1):
-        p["gamma", layer] = np.ones(hidden)
+        p["gamma", layer] = np.full(hidden, scale)
         p["beta", layer] = np.zeros(hidden)
     taus = [0.2, 0.2]
     velocity = dict.fromkeys(p, 0.0)
@@ -352,7 +363,8 @@ def train_rings(rng, steps=200, T=3, hidden=48):
             x, linear = linear_forward(x, p["weight", layer])  # Eq. 1: [T, B, hidden]
             flat = x.reshape(-1, hidden)
             flat, batchnorm = batchnorm_forward(flat, p["gamma", layer], p["beta", layer])
-            x, lif = lif_forward(flat.reshape(x.shape), taus[layer])  # Eqs. 2-7
+            current = flat.reshape(x.shape)
+            x, lif = lif_forward(current, taus[layer], threshold=threshold, width=width)  # Eqs. 2-7
             caches.append((linear, batchnorm, lif))
         logits, linear = linear_forward(x, p["weight", 2])
         mean, readout = readout_forward(logits)  # Eq. 8
@@ -372,14 +384,12 @@ def train_rings(rng, steps=200, T=3, hidden=48):
             taus[layer] = float(np.clip(taus[layer] - 0.1 * dtau, 0.01, 0.99))
         for name in p:
             p[name], velocity[name] = sgd(p[name], dp[name], velocity[name])
+    return p, taus
 
 
 # ---- 7. The lesson -------------------------------------------------------------------------------
 def show_theorem_1(rng):
-    print(
-        "Theorem 1. The share of potentials above theta = f_c (mean + std), in closed form and in "
-        "100,000 samples"
-    )
+    print("Theorem 1. The share of U above theta = f_c (mean + std): closed form, 100,000 samples")
     for mu, sigma in ((0, 1), (0, 0.1), (0.5, 0.5), (-1, 2), (3, 1)):
         u = mu + sigma * rng.standard_normal(100_000)
         print(f"  U ~ N({mu:4}, {sigma:3}^2) ", end="")
@@ -388,14 +398,14 @@ def show_theorem_1(rng):
             sampled = (u > adaptive_threshold(u, f_c)).mean()
             print(f"   f_c = {f_c}: {closed:6.2%} {sampled:6.2%}", end="")
         print()
-    print("  At f_c = 1 they agree for every distribution; at 1.2 the share depends on mean / std.")
+    print("  At f_c = 1 it is the same for every normal; at 1.2 it depends on mean / std.")
+    u = np.linspace(-1, 1, 100_000)  # uniform: std 1 / sqrt(3)
+    fired = (u > adaptive_threshold(u)).mean()
+    print(f"  Not so for others: of a uniform U {fired:.2%} fire, (1 - 1 / sqrt(3)) / 2.")
 
 
 def show_thresholds(rng):
-    print(
-        "\nEq. 5. Currents N(0, 1), tau = 0.2: the estimated threshold, and the true one at each "
-        "timestep"
-    )
+    print("\nEq. 5. Currents N(0, 1), tau = 0.2: thresholds, estimated and true at each timestep")
     spikes, cache = lif_forward(rng.standard_normal((4, 100_000)))
     true = cache["theta"]
     rate = spikes.mean(1).round(4)
@@ -412,10 +422,7 @@ def show_widths():
 
 
 def show_fig_5():
-    print(
-        "\nFig. 5. The share of U ~ N(0, sigma^2) with a gradient, theta = sigma: width fixed at "
-        "1, and driven by theta"
-    )
+    print("\nFig. 5. The share of N(0, sigma^2) with a gradient, theta = sigma: k = 1 or by Eq. 7")
     for sigma in (0.1, 0.3, 1.0, 2.0, 4.0):
         k = surrogate_width(sigma)
         fixed = gradient_probability(sigma, 1.0, 0, sigma)
@@ -428,76 +435,84 @@ def show_rings(rng):
     for step, loss, accuracy in train_rings(rng):
         if step in (0, 10, 30, 100, 199):
             print(f"  step {step:3}   loss {loss:.3f}   accuracy {accuracy:6.1%}")
+    print("  The four arms, batch norm starting at a scale: accuracy of steps 80 to 99")
+    for name, rules in ARMS.items():
+        print(f"  {name:8}", end="")
+        for scale in (0.1, 1.0, 4.0):
+            run = train_rings(np.random.default_rng(0), 100, scale=scale, **rules)
+            late = [accuracy for _, _, accuracy in run][80:]
+            print(f"   scale {scale}: {np.mean(late):6.1%}", end="")
+        print()
 
 
-def gradient_error(forward, backward, *inputs, rng, eps=1e-6):
-    """Largest relative error of each input's gradient against central differences of
-    sum(out * dout), dout random."""
-    out, cache = forward(*inputs)
+def show_gradient(rng, layer, forward, backward, **inputs):
+    """The error of each input's gradient against central differences of sum(out * dout)."""
+    out, cache = forward(**inputs)
     dout = rng.standard_normal(np.shape(out))
     gradients = backward(dout, cache)
     if not isinstance(gradients, tuple):
         gradients = (gradients,)
-    errors = []
-    for i, (x, gradient) in enumerate(zip(inputs, gradients)):
+    print(f"  {layer:12}", end="")
+    for (name, x), gradient in zip(inputs.items(), gradients):
         numeric = np.zeros(np.shape(x))
-        for place in np.ndindex(np.shape(x)):
-            bump = np.zeros(np.shape(x))
-            bump[place] = eps
-            above, _ = forward(*inputs[:i], x + bump, *inputs[i + 1 :])
-            below, _ = forward(*inputs[:i], x - bump, *inputs[i + 1 :])
-            numeric[place] = ((above - below) * dout).sum() / (2 * eps)
-        errors.append(np.abs(gradient - numeric).max() / np.abs(numeric).max())
-    return errors
+        for place in np.ndindex(numeric.shape):
+            bump = np.zeros(numeric.shape)
+            bump[place] = 1e-6
+            above, _ = forward(**{**inputs, name: x + bump})
+            below, _ = forward(**{**inputs, name: x - bump})
+            numeric[place] = ((above - below) * dout).sum() / 2e-6
+        error = np.abs(gradient - numeric).max() / np.abs(numeric).max()
+        print(f"   {name} {error:.0e}", end="")
+    print()
 
 
 def show_gradients(rng):
-    print(
-        "\nEqs. 9-11. Each gradient's largest error against finite differences, with the ramp in "
-        "the step's place"
-    )
-
-    def check(name, inputs, forward, backward, *values):
-        errors = gradient_error(forward, backward, *values, rng=rng)
-        found = (f"{what} {error:.0e}" for what, error in zip(inputs.split(), errors))
-        print(f"  {name:14}", "   ".join(found))
-
+    print("\nEqs. 9-11. Errors against finite differences, with the ramp in the step's place")
     x = rng.standard_normal((2, 2, 5, 5))
     kernel = rng.standard_normal((3, 2, 3, 3))
     current = rng.standard_normal((4, 7)) + 0.5
     logits = rng.standard_normal((3, 4, 3))
     weight = rng.standard_normal((2, 3))
-    gamma = np.array([0.5, 2.0])
-    beta = np.array([0.1, -1.0])
+    gamma, beta = rng.standard_normal((2, 2))
     smoothed = dict(labels=np.array([0, 2, 1, 1]), label_smoothing=0.1)
-    # frozen: thresholds and widths are constants; a learned threshold is the third argument
-    frozen = partial(lif_forward, running=np.full(4, 0.8), spike=ramp)
-    learned = partial(lif_forward, threshold="learned", width="fixed", spike=ramp)
-    cross_entropy = partial(cross_entropy_forward, **smoothed)
+    frozen = partial(lif_forward, running=np.full(4, 0.8), spike=ramp)  # theta, k are constants
+    learned = partial(lif_forward, threshold="learned", width="fixed", spike=ramp)  # from v_th
+    entropy = partial(cross_entropy_forward, **smoothed)
     tet = partial(tet_forward, phi=0.5, lam=0.1, **smoothed)
-    check("LIF", "current tau", frozen, lif_backward, current, 0.3)
-    check("LIF, learned", "current tau theta", learned, lif_backward, current, 0.3, 0.9)
-    check("linear", "x weight", linear_forward, linear_backward, logits, weight)
-    check("convolution", "x weight", conv_forward, conv_backward, x, kernel)
-    check("  of stride 2", "x weight", partial(conv_forward, stride=2), conv_backward, x, kernel)
-    check("batch norm", "x gamma beta", batchnorm_forward, batchnorm_backward, x, gamma, beta)
-    check("average pool", "x", pool_forward, pool_backward, x)
-    check("SEW sum", "spikes identity", sew_forward, sew_backward, x, x + 1)
-    check("readout", "logits", readout_forward, readout_backward, logits)
-    check("cross-entropy", "logits", cross_entropy, cross_entropy_backward, logits[0])
-    check("TET", "logits", tet, tet_backward, logits)
+    check = partial(show_gradient, rng)
+    check("LIF", frozen, lif_backward, current=current, tau=0.3)
+    check("LIF, learned", learned, lif_backward, current=current, tau=0.3, v_th=0.9)
+    check("linear", linear_forward, linear_backward, x=logits, weight=weight)
+    check("convolution", conv_forward, conv_backward, x=x, weight=kernel)
+    check("  stride 2", partial(conv_forward, stride=2), conv_backward, x=x, weight=kernel)
+    check("batch norm", batchnorm_forward, batchnorm_backward, x=x, gamma=gamma, beta=beta)
+    check("pool", pool_forward, pool_backward, x=x)
+    check("SEW sum", sew_forward, sew_backward, s=x, identity=x + 1)
+    check("readout", readout_forward, readout_backward, logits=logits)
+    check("entropy", entropy, cross_entropy_backward, logits=logits[0])
+    check("TET", tet, tet_backward, logits=logits)
 
 
-def lesson():
-    """The paper in its own order, in numbers."""
-    rng = np.random.default_rng(0)
-    show_theorem_1(rng)
-    show_thresholds(rng)
-    show_widths()
-    show_fig_5()
-    show_rings(rng)
-    show_gradients(rng)
+def main():
+    """The paper in its own order, in numbers or in pictures."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0], allow_abbrev=False)
+    parser.add_argument("--plot", metavar="FOLDER", help="draw the lesson into FOLDER")
+    folder = parser.parse_args().plot
+    if folder is None:
+        rng = np.random.default_rng(0)
+        show_theorem_1(rng)
+        show_thresholds(rng)
+        show_widths()
+        show_fig_5()
+        show_rings(rng)
+        show_gradients(rng)
+        return
+    plots = pathlib.Path(__file__).with_name("experiments") / "lesson_plots.py"
+    try:
+        runpy.run_path(str(plots))["draw"](folder)
+    except (ImportError, OSError) as error:
+        parser.exit(2, f"--plot {folder}: {error}\n")
 
 
 if __name__ == "__main__":
-    lesson()
+    main()
