@@ -1319,6 +1319,12 @@ MUTANTS = [
         "test_reference.py -m 'not slow' -k 'hand or defaults or fig_5 or theorem_1 or eq_7 or estimated'",
         [
             (
+                "TGO is AT",
+                "'TGO': dict(threshold='fixed', width='threshold')",
+                "'TGO': dict(threshold='true', width='fixed')",
+                "test_reference.py::test_the_arms_are_the_papers",
+            ),
+            (
                 "a tie does not fire",
                 "(u >= fire).astype(float)",
                 "(u > fire).astype(float)",
@@ -1683,8 +1689,8 @@ MUTANTS = [
             ),
             (
                 "second layer's leak for both",
-                "taus[layer])\n",
-                "taus[1])\n",
+                "taus[layer], threshold",
+                "taus[1], threshold",
                 "test_reference.py::test_the_rings_are_learned_as_pytorch_learns_them",
             ),
             (
@@ -1705,6 +1711,30 @@ MUTANTS = [
                 "p[name], _ = sgd",
                 "test_reference.py::test_the_rings_are_learned_as_pytorch_learns_them",
             ),
+            (
+                "scale ignored",
+                "np.full(hidden, scale)",
+                "np.ones(hidden)",
+                "test_reference.py::test_the_rings_of_every_arm_and_scale_are_pytorchs[0.1-AT+TGO]",
+            ),
+            (
+                "threshold's rule ignored",
+                "threshold=threshold, width=width",
+                "width=width",
+                "test_reference.py::test_the_rings_of_every_arm_and_scale_are_pytorchs[0.1-vanilla]",
+            ),
+            (
+                "width's rule ignored",
+                "threshold=threshold, width=width",
+                "threshold=threshold",
+                "test_reference.py::test_the_rings_of_every_arm_and_scale_are_pytorchs[3.0-AT]",
+            ),
+            (
+                "initial leaks returned",
+                "return (p, taus)",
+                "return (p, [0.2, 0.2])",
+                "test_reference.py::test_the_rings_of_every_arm_and_scale_are_pytorchs[1.0-AT+TGO]",
+            ),
         ],
     ),
     (
@@ -1717,6 +1747,111 @@ MUTANTS = [
                 "firing_probability(f_c, mu, sigma)",
                 "firing_probability(1.0, mu, sigma)",
                 "test_reference.py::test_the_lesson_on_theorem_1",
+            ),
+            (
+                "every distribution",
+                "for every normal",
+                "for every distribution",
+                "test_reference.py::test_the_lesson_does_not_say_that_all_distributions_are_normal",
+            ),
+            (
+                "another uniform",
+                "(u > adaptive_threshold(u)).mean()",
+                "(u > u.std() + 0.1).mean()",
+                "test_reference.py::test_the_lesson_does_not_say_that_all_distributions_are_normal",
+            ),
+        ],
+    ),
+    (
+        "reference_numpy.py",
+        "show_rings",
+        "test_reference.py -m 'not slow' -k 'lesson or rings'",
+        [
+            (
+                "one arm four times",
+                "scale=scale, **rules",
+                "scale=scale",
+                "test_reference.py::test_the_lessons_table_is_what_the_arms_reach",
+            ),
+            (
+                "the first steps",
+                "[80:]",
+                "[:80]",
+                "test_reference.py::test_the_lessons_table_is_what_the_arms_reach",
+            ),
+        ],
+    ),
+    (
+        "reference_numpy.py",
+        "main",
+        "test_reference.py -m 'not slow' -k 'plot or arguments or pictures'",
+        [
+            (
+                "no matplotlib, no word",
+                "(ImportError, OSError)",
+                "OSError",
+                "test_reference.py::test_plot_without_matplotlib_says_how_to_get_it",
+            ),
+            (
+                "no folder, no word",
+                "(ImportError, OSError)",
+                "ImportError",
+                "test_reference.py::test_plot_into_what_is_no_folder_ends_in_one_line",
+            ),
+            (
+                "abbreviated flags",
+                ", allow_abbrev=False",
+                "",
+                "test_reference.py::test_the_lesson_refuses_unknown_arguments",
+            ),
+            (
+                "failure is success",
+                "parser.exit(2",
+                "parser.exit(0",
+                "test_reference.py::test_plot_into_what_is_no_folder_ends_in_one_line",
+            ),
+            (
+                "pictures' code from where one stands",
+                "pathlib.Path(__file__).with_name('experiments')",
+                "pathlib.Path('experiments')",
+                "test_reference.py::test_the_reference_alone_in_a_folder_names_what_its_pictures_need",
+            ),
+        ],
+    ),
+    (
+        "experiments/lesson_plots.py",
+        "",
+        "test_reference.py -m 'not slow' -k 'plot or decision'",
+        [
+            (
+                "temporary file left",
+                "unfinished.unlink(missing_ok=True)",
+                "pass",
+                "test_reference.py::test_plot_leaves_nothing_half_written",
+            ),
+            (
+                "blank pictures",
+                "figure.savefig(",
+                "plt.figure(figsize=(7, 4)).savefig(",
+                "test_reference.py::test_plot_draws_six_pictures",
+            ),
+            (
+                "a picture forgotten",
+                "trace=trace, ",
+                "",
+                "test_reference.py::test_plot_draws_six_pictures",
+            ),
+            (
+                "statistics of what is asked",
+                "running=statistics)",
+                "running=None)",
+                "test_reference.py::test_the_decision_map_knows_the_rings",
+            ),
+            (
+                "thresholds of what is asked",
+                "running=running, **rules)",
+                "**rules)",
+                "test_reference.py::test_the_decision_map_knows_the_rings",
             ),
         ],
     ),
@@ -1754,13 +1889,13 @@ MUTANTS = [
     ),
     (
         "reference_numpy.py",
-        "gradient_error",
+        "show_gradient",
         "test_reference.py -m 'not slow' -k 'lesson or rings'",
         [
             (
                 "step not doubled",
-                "(2 * eps)",
-                "eps",
+                "/ 2e-06",
+                "/ 1e-06",
                 "test_reference.py::test_the_lessons_gradients_are_right",
             ),
         ],

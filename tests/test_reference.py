@@ -4,6 +4,7 @@ layers, and the paper's statements as properties. HYPOTHESIS_PROFILE=long draws 
 import doctest
 import inspect
 import math
+import runpy
 import subprocess
 import sys
 from functools import partial
@@ -20,6 +21,7 @@ from conftest import tensor
 from hypothesis import assume
 from hypothesis import given
 from hypothesis import strategies as st
+from PIL import Image
 from torch import nn
 
 import dsatgo
@@ -148,6 +150,43 @@ def test_the_reference_by_hand():
     assert velocity == 0.25 * 5 + 3 + 0.125 * 2 and weight == 2 - 0.5 * velocity
 
 
+def test_two_neurons_under_at_and_tgo_by_hand():
+    """The trace of `lif_forward`'s docstring, tau = 1/2. Of two potentials mean + std is the larger
+    one, which fires:
+
+        t   current       potential                       mean + std        spikes   k
+        1   1.5, 0.5      1.5, 0.5                        1 + 0.5           1, 0     1 + tanh(0.5)
+        2   0.75, 0.75    0 + 0.75, 0.25 + 0.75           0.875 + 0.125     0, 1     1 + tanh(0)
+
+    For L = S_1(2) + S_2(2), both within k/2 = 0.5 of theta = 1: dL/dU(2) = 1, 1. At t = 1 the first
+    is at theta, the second 1 below it, more than k/2 = 0.731:
+        dL/dU_1(1) = -tau U_1(1) / k + 0      the reset; its own path is cut, as it fired
+        dL/dU_2(1) = 0 + tau                  outside its window; its own path
+        dL/dtau    = 0 + U_2(1)
+    """
+    wide = 1 + math.tanh(0.5)
+    assert wide == pytest.approx(1.462, abs=1e-3)
+    du1 = [-0.5 * 1.5 / wide, 0.5]
+    current = np.array([[1.5, 0.5], [0.75, 0.75]])
+    spikes, cache = ref.lif_forward(current, tau=0.5, **ref.ARMS["AT+TGO"])
+    assert cache["u"].tolist() == [[1.5, 0.5], [0.75, 1.0]]
+    assert cache["theta"].tolist() == cache["fire"].tolist() == [1.5, 1]
+    assert spikes.tolist() == [[1, 0], [0, 1]]
+    assert cache["k"] == pytest.approx([wide, 1], rel=1e-15)
+    dcurrent, dtau = ref.lif_backward(np.array([[0, 0], [1, 1]]), cache)
+    assert dcurrent.ravel() == pytest.approx([*du1, 1, 1], rel=1e-15) and dtau == 0.5
+
+    layer = LIF(2, tau=0.5).double()
+    x = tensor(current).requires_grad_()
+    with probe(layer) as figures:
+        mine = layer(x)
+    assert figures[""]["threshold"].tolist() == [1.5, 1] and mine.tolist() == [[1, 0], [0, 1]]
+    assert figures[""]["width"].tolist() == pytest.approx([wide, 1], rel=1e-6)
+    mine[1].sum().backward()
+    assert x.grad.flatten().tolist() == pytest.approx([*du1, 1, 1], rel=1e-15)
+    assert layer.w.grad.item() == 0.5 * 0.25, "dtau/dw = tau (1 - tau)"
+
+
 def test_the_references_defaults_are_the_contracts():
     signatures = dict(
         estimated_threshold="(tau, v_th=1.0, f_c=1.0)",
@@ -157,6 +196,7 @@ def test_the_references_defaults_are_the_contracts():
         firing_probability="(f_c=1.0, mu=0.0, sigma=1.0)",
         gradient_probability="(theta, k, mu, sigma)",
         tet_forward="(logits, labels, phi=1.0, lam=0.001, label_smoothing=0.0)",
+        train_rings="(rng, steps=200, T=3, hidden=48, scale=1.0, threshold='true', width='threshold')",
         sgd="(weight, gradient, velocity, lr=0.1, momentum=0.9, weight_decay=0.0001)",
     )
     for name, signature in signatures.items():
@@ -705,8 +745,9 @@ def test_the_references_examples_are_right():
     assert result.attempted > 0 and result.failed == 0
 
 
-def rings_in_torch(rng, steps):
-    """What `ref.train_rings` trains, in PyTorch with `dsatgo.LIF`: the loss at each step."""
+def rings_in_torch(rng, steps, scale=1.0, **rules):
+    """What `ref.train_rings` trains, in PyTorch with `dsatgo.LIF`: loss and accuracy at each step, and
+    in the end the first layer's weights and the leaks."""
     T = 3
     hidden = 48
     labels = torch.arange(150) % 3
@@ -717,7 +758,9 @@ def rings_in_torch(rng, steps):
         linear.weight.data.copy_(tensor(start))
         net.append(linear)
     norms = nn.ModuleList(nn.BatchNorm1d(hidden).double() for _ in range(2))
-    lifs = [LIF(T, tau=0.2).double() for _ in range(2)]
+    for norm in norms:
+        norm.weight.data.fill_(scale)
+    lifs = [LIF(T, tau=0.2, **rules).double() for _ in range(2)]
     trained = [*net.parameters(), *norms.parameters()]
     optimizer = torch.optim.SGD(trained, 0.1, momentum=0.9, weight_decay=1e-4)
     taus = [0.2, 0.2]
@@ -739,6 +782,17 @@ def rings_in_torch(rng, steps):
             dtau = lif.w.grad.item() / (taus[i] * (1 - taus[i]))
             taus[i] = min(max(taus[i] - 0.1 * dtau, 0.01), 0.99)
         yield loss.item(), (logits.argmax(1) == labels).double().mean().item()
+    return net[0].weight.detach().numpy(), taus
+
+
+def all_of(generator):
+    """What it yields, and what it returns."""
+    found = []
+    while True:
+        try:
+            found.append(next(generator))
+        except StopIteration as end:
+            return found, end.value
 
 
 def test_the_rings_are_learned_as_pytorch_learns_them():
@@ -751,6 +805,30 @@ def test_the_rings_are_learned_as_pytorch_learns_them():
         assert (loss, accuracy) == pytest.approx(expected, rel=1e-7)
         losses.append(loss)
     assert losses[-1] < 0.7 * losses[0]
+
+
+@pytest.mark.parametrize("arm", ref.ARMS)
+@pytest.mark.parametrize("scale", [0.1, 1.0, 3.0])
+def test_the_rings_of_every_arm_and_scale_are_pytorchs(arm, scale):
+    settings = dict(steps=5, scale=scale, **ref.ARMS[arm])
+    theirs, (weight, leaks) = all_of(rings_in_torch(np.random.default_rng(5), **settings))
+    mine, (p, taus) = all_of(ref.train_rings(np.random.default_rng(5), **settings))
+    assert [row[0] for row in mine] == list(range(5))
+    assert np.array(mine)[:, 1:] == pytest.approx(np.array(theirs), rel=1e-7)
+    assert relative(p["weight", 0], weight) < 1e-7 and taus == pytest.approx(leaks, rel=1e-7)
+    losses = [row[1] for row in mine]
+    silent = scale == 0.1 and ref.ARMS[arm]["threshold"] == "fixed"
+    assert (losses[-1] == losses[0]) == silent, "no spike, no window, no gradient"
+
+
+def test_the_arms_are_the_papers():
+    assert {name: tuple(rules.values()) for name, rules in ref.ARMS.items()} == {
+        "vanilla": ("fixed", "fixed"),
+        "AT": ("true", "fixed"),
+        "TGO": ("fixed", "threshold"),
+        "AT+TGO": ("true", "threshold"),
+    }
+    assert all(list(rules) == ["threshold", "width"] for rules in ref.ARMS.values())
 
 
 ALONE = """
@@ -797,6 +875,14 @@ def test_the_lesson_on_theorem_1(lesson):
     assert {row[3] for row in rows} == {1.0} and {row[6] for row in rows} == {1.2}
 
 
+def test_the_lesson_does_not_say_that_all_distributions_are_normal(lesson):
+    (line,) = [line for line in lesson if "uniform" in line]
+    assert "Not so" in line
+    assert numbers(line)[0] == pytest.approx((1 - 1 / math.sqrt(3)) / 2, abs=1e-4)
+    (line,) = [line for line in lesson if "At f_c = 1 " in line]
+    assert "every normal" in line and not any("every distribution" in line for line in lesson)
+
+
 def test_the_lesson_on_eqs_5_6_and_7(lesson):
     ((estimated, *rest),) = lines_of(lesson, "estimated")
     assert estimated == pytest.approx(math.sqrt(1.04), abs=1e-4)
@@ -830,6 +916,120 @@ def test_the_lessons_network_learns(lesson):
         "it begins by knowing nothing"
     )
     assert rows[-1][1] < 0.15 and rows[-1][2] > 0.95
+
+
+def test_the_lessons_table_is_what_the_arms_reach(lesson):
+    """The paper's point: away from scale 1 vanilla is behind, at 0.1 it learns nothing."""
+    found = {}
+    for arm in ref.ARMS:
+        ((*row,),) = lines_of(lesson, f"{arm} ")
+        assert row[::2] == [0.1, 1, 4]
+        found[arm] = row[1::2]
+    run = ref.train_rings(np.random.default_rng(0), 100, scale=0.1)
+    expected = np.mean([accuracy for _, _, accuracy in run][80:])
+    assert found["AT+TGO"][0] == pytest.approx(expected, abs=6e-4)
+    for arm in ("vanilla", "TGO"):
+        assert found[arm][0] == pytest.approx(1 / 3, abs=1e-3)
+        assert found[arm][1] > 0.9 and found[arm][2] < 0.85
+    for arm in ("AT", "AT+TGO"):
+        assert min(found[arm]) > 0.8 and min(found[arm][1:]) > 0.9
+    assert found["AT+TGO"][0] > found["AT"][0] + 0.02
+
+
+# ---- its pictures ----
+PICTURES = ["fig5", "rings", "theorem1", "thresholds", "trace", "width"]
+
+
+def reference_refused(monkeypatch, capsys, *arguments):
+    """What stderr says after exit code 2."""
+    monkeypatch.setattr(sys, "argv", ["reference_numpy.py", *map(str, arguments)])
+    with pytest.raises(SystemExit) as stop:
+        ref.main()
+    out, error = capsys.readouterr()
+    assert stop.value.code == 2 and not out
+    return error
+
+
+@pytest.mark.slow
+def test_plot_draws_six_pictures(tmp_path):
+    pytest.importorskip("matplotlib")
+    folder = tmp_path / "new" / "pictures"
+    command = [sys.executable, ROOT / "reference_numpy.py", "--plot", folder]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    paths = sorted(folder.iterdir())
+    assert [path.stem for path in paths] == PICTURES, "and no temporary file is left"
+    assert sorted(done.stdout.splitlines()) == list(map(str, paths)), "and no lesson is printed"
+    for path in paths:
+        with Image.open(path) as picture:
+            assert picture.format == "PNG"
+            pixels = np.asarray(picture.convert("RGB"))
+        assert pixels.shape[1] == 1050 and pixels.shape[0] >= 500, "700 pixels, half as many again"
+        white = (pixels == 255).all(2)
+        assert 0.2 < white.mean() < 0.95
+        coloured = np.ptp(pixels.astype(int), axis=2) > 60
+        for half in np.array_split(coloured, 2, axis=1):
+            assert half.mean() > 5e-4, f"{path.stem}: something is drawn on the left and the right"
+
+
+def test_the_decision_map_knows_the_rings():
+    """Beside its one picture of it: what `infer` says of rings by statistics of other rings."""
+    pytest.importorskip("matplotlib")
+    plots = runpy.run_path(str(ROOT / "experiments" / "lesson_plots.py"))
+    rules = ref.ARMS["AT+TGO"]
+    p, taus, accuracy = plots["trained"](scale=0.1, **rules)
+    angle = np.random.default_rng(2).uniform(0, 2 * np.pi, 600)
+    labels = np.arange(600) % 3
+    x = np.stack([(labels + 1) * np.cos(angle), (labels + 1) * np.sin(angle), np.ones(600)], 1)
+    seen = []
+    of_batch = plots["infer"](p, taus, x, seen, rules)
+    assert len(seen) == 2
+    assert plots["infer"](p, taus, x, seen, rules) == pytest.approx(of_batch, rel=1e-12)
+    assert accuracy > 0.85 and (of_batch.argmax(1) == labels).mean() > 0.85
+    few = plots["infer"](p, taus, x[:3], seen, rules)
+    assert few == pytest.approx(of_batch[:3], rel=1e-12), "not by the statistics of what is asked"
+
+
+def test_plot_into_what_is_no_folder_ends_in_one_line(tmp_path, monkeypatch, capsys):
+    pytest.importorskip("matplotlib")
+    taken = tmp_path / "taken"
+    taken.write_text("mine")
+    for folder in (taken, taken / "below"):
+        error = reference_refused(monkeypatch, capsys, "--plot", folder)
+        assert error.startswith(f"--plot {folder}: ") and error.count("\n") == 1
+    assert taken.read_text() == "mine"
+
+
+def test_plot_leaves_nothing_half_written(tmp_path, monkeypatch, capsys):
+    """Where a picture's name is a folder's, the temporary file is removed."""
+    pytest.importorskip("matplotlib")
+    (tmp_path / "theorem1.png").mkdir()
+    error = reference_refused(monkeypatch, capsys, "--plot", tmp_path)
+    assert "theorem1.png" in error and error.count("\n") == 1
+    assert [path.name for path in tmp_path.iterdir()] == ["theorem1.png"]
+
+
+def test_plot_without_matplotlib_says_how_to_get_it(tmp_path, monkeypatch, capsys):
+    monkeypatch.setitem(sys.modules, "matplotlib", None)
+    error = reference_refused(monkeypatch, capsys, "--plot", tmp_path / "pictures")
+    assert "pip install matplotlib" in error and error.count("\n") == 1
+    assert not (tmp_path / "pictures").exists()
+
+
+def test_the_reference_alone_in_a_folder_names_what_its_pictures_need(
+    tmp_path, monkeypatch, capsys
+):
+    alone = tmp_path / "reference_numpy.py"
+    alone.write_text((ROOT / "reference_numpy.py").read_text())
+    monkeypatch.setattr(ref, "__file__", str(alone))
+    error = reference_refused(monkeypatch, capsys, "--plot", tmp_path / "pictures")
+    assert str(tmp_path / "experiments" / "lesson_plots.py") in error and error.count("\n") == 1
+    assert sorted(tmp_path.iterdir()) == [alone]
+
+
+@pytest.mark.parametrize("arguments", [["--plo", "x"], ["--plot"], ["--plots", "x"], ["x"]])
+def test_the_lesson_refuses_unknown_arguments(arguments, monkeypatch, capsys):
+    assert "reference_numpy.py: error: " in reference_refused(monkeypatch, capsys, *arguments)
 
 
 def test_the_lessons_gradients_are_right(lesson):
