@@ -142,8 +142,7 @@ def lif_forward(
         U(2) = 1/2 * 1.5 * (1 - 1) + 0.5  = 0.5   < 1: none; the reset left nothing of U(1)
         U(3) = 1/2 * 0.5 * (1 - 0) + 0.75 = 1.0   >= 1: a spike, equality fires
 
-    >>> current = np.array([[1.5], [0.5], [0.75]])
-    >>> spikes, cache = lif_forward(current, tau=0.5, threshold="fixed", width="fixed")
+    >>> spikes, cache = lif_forward(np.array([[1.5], [0.5], [0.75]]), tau=0.5, **ARMS["vanilla"])
     >>> cache["u"].ravel().tolist(), spikes.ravel().tolist()
     ([1.5, 0.5, 1.0], [1.0, 0.0, 1.0])
 
