@@ -476,7 +476,7 @@ class Feed:
         return self.sets[train][part, epoch, self.seed]
 
     def batches(self, parts, epoch=None):
-        """data[indices, epoch, seed] of each part: of the training set, or, if no epoch, the test's."""
+        """data[indices, epoch, seed] of each part; epoch None: of the test set."""
         self.keys[:] = [(epoch is not None, part, epoch) for part in parts if len(part)]
         heard = deaf()  # and so are workers, from their first moment
         try:
