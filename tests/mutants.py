@@ -2763,6 +2763,18 @@ MUTANTS = [
     ),
     (
         "train_cifar.py",
+        "Run.progress",
+        "test_trainer.py -m 'not slow' -k 'after_a_minute'",
+        [("every minute", "self.wait = math.inf", "pass")],
+    ),
+    (
+        "train_cifar.py",
+        "Run.introduce",
+        "test_trainer.py -m 'not slow' -k 'says_what_it_is'",
+        [("from the first epoch on", "self.trainer.epoch + 1", "1")],
+    ),
+    (
+        "train_cifar.py",
         "normalised",
         "test_trainer.py::test_cifar_arrives_as_the_recipe_says[cifar10]",
         [
