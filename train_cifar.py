@@ -1026,8 +1026,8 @@ class Settings(Config):
 
     PRESETS = dict(
         imagenet=dict(arch="resnet18", T=4, batch_size=32, image_size=224, workers=4),
-        demo=dict(dataset="shapes", channels=8, epochs=8, batch_size=25, label_smoothing=0.0)
-        | dict(limit_train=1600, limit_test=500, bn_scale=0.3),
+        demo=dict(dataset="shapes", channels=8, epochs=5, batch_size=25, label_smoothing=0.0)
+        | dict(limit_train=1600, limit_test=500, bn_scale=0.2),
     )
 
 
@@ -1100,7 +1100,9 @@ def compare(config, train, test, loss=None):
     rows = []
     with tempfile.TemporaryDirectory() as folder:
         for arm, (threshold, width) in ARMS.items():
-            print(f"\n{arm}, batch norm's scale starting at {config.bn_scale}")
+            print(
+                f"\n{arm}: potentials start with deviation {config.bn_scale} before a threshold of {config.v_th}"
+            )
             out = f"{config.out or folder}/{arm}"
             changed = dataclasses.replace(config, threshold=threshold, width=width, out=out)
             result = fit(changed, train, test, loss)

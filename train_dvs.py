@@ -99,7 +99,7 @@ class Settings(Config):
 
     PRESETS = dict(
         demo=dict(dataset="folder", channels=4, T=6, size=32, epochs=14, batch_size=20)
-        | dict(limit_train=600, limit_test=200, bn_scale=0.3)
+        | dict(limit_train=600, limit_test=200, bn_scale=0.2)
     )
 
 

@@ -11,7 +11,6 @@ parts of experiments/README.md between <!-- NAME --> and <!-- end -->.
 import collections
 import csv
 import datetime
-import math
 import pathlib
 import re
 import statistics
@@ -29,6 +28,7 @@ import numpy as np  # noqa: E402
 import scipy.stats  # noqa: E402
 
 import reference_numpy  # noqa: E402
+from compare import interval  # noqa: E402
 
 ARMS = dict(vanilla="vanilla", AT="AT", TGO="TGO", both="AT+TGO")
 PAIR = dict(vanilla="vanilla", both="AT+TGO")
@@ -78,13 +78,6 @@ def over_layers(run, column):
 def mean_over_layers(runs, column):
     """In percent, the mean over layers, timesteps and runs."""
     return statistics.mean(statistics.mean(over_layers(run, column)) for run in runs)
-
-
-def interval(differences):
-    """Mean of paired differences and the half-width of its 95 % confidence interval (Student)."""
-    n = len(differences)
-    half = scipy.stats.t.ppf(0.975, n - 1) * statistics.stdev(differences) / math.sqrt(n)
-    return statistics.mean(differences), half
 
 
 def save(figure, name):

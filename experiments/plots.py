@@ -37,11 +37,10 @@ def rows_of(path):
 
 
 def curves(logs, path):
-    """Loss and test accuracy over epochs. logs: {label: run folder}."""
+    """Loss and accuracies over epochs. logs: {label: rows of log.csv}."""
     figure = Figure(figsize=(9, 3.6), layout="constrained")
     losses, accuracies = figure.subplots(1, 2)
-    for i, (label, out) in enumerate(logs.items()):
-        rows = rows_of(pathlib.Path(out) / "log.csv")
+    for i, (label, rows) in enumerate(logs.items()):
         epochs = [int(row["epoch"]) for row in rows]
         drawn = [(losses, "loss", "-")]
         drawn += [(accuracies, "test_accuracy", "-"), (accuracies, "train_accuracy", ":")]
@@ -147,7 +146,7 @@ def potentials(net, x, path):
 def run(result, x):
     """Of one run: `result` of fit, and inputs of the test set."""
     out = result["out"]
-    curves({"": out}, out / "curves.png")
+    curves({"": rows_of(out / "log.csv")}, out / "curves.png")
     if (out / "layers.csv").exists():
         layers(out, out / "layers.png")
     potentials(result["net"], x, out / "potentials.png")

@@ -2008,7 +2008,7 @@ def test_the_demo_trains_two_rules_on_simulated_recordings(tmp_path, watch):
         labels = [label_of(gradient[:, [i]], logits[:, [i]]) for i in range(20)]
         assert sorted(labels) == sorted(list(range(10)) * 2)
     arms = [arm(call, step) for call, step in zip(calls, watch.steps)]
-    assert arms == [(0.3, "vanilla"), (0.3, "AT+TGO")]
+    assert arms == [(0.2, "vanilla"), (0.2, "AT+TGO")]
     tested = [call.x.shape[1] for call in watch.calls if not call.training]
     assert set(tested) == {10}
     assert len(list(tmp_path.glob("*/log.csv"))) == 2

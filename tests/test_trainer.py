@@ -624,7 +624,7 @@ def test_the_demos_two_networks_and_its_table(watch, capsys, tmp_path):
             | dict(config=checkpoint["config"] | dict(zip(("threshold", "width"), rules[arm])))
         )
         norms = [
-            torch.full_like(p, 0.3)
+            torch.full_like(p, 0.2)
             for p in start.before
             if p.dim() == 1 and len(p) > 1 and (p > 0).all()
         ]
