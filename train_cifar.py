@@ -1100,9 +1100,7 @@ def compare(config, train, test, loss=None):
     rows = []
     with tempfile.TemporaryDirectory() as folder:
         for arm, (threshold, width) in ARMS.items():
-            print(
-                f"\n{arm}: potentials start with deviation {config.bn_scale} before a threshold of {config.v_th}"
-            )
+            print(f"\n{arm}: potentials of deviation {config.bn_scale}, threshold {config.v_th}")
             out = f"{config.out or folder}/{arm}"
             changed = dataclasses.replace(config, threshold=threshold, width=width, out=out)
             result = fit(changed, train, test, loss)

@@ -1,7 +1,9 @@
-"""Which runs does the evidence rest on? This trains them all, two at a time, one thread each: about
-three hours on two cores.
+"""Which runs does the evidence rest on? This trains them all, two at a time, one thread each (those
+of the whole of CIFAR-10 alone, two threads): on two cores three hours, ten for those of the
+recipe's length, six for the whole of CIFAR-10.
 
     python experiments/train_all.py DATA WORK [--only PATTERN] [--again] [--full]
+    python experiments/train_all.py DATA WORK --check NAME
 
 DATA: a folder with pictures/train|test/CLASS/* (CIFAR-10 as picture files),
 objects/train|test/CLASS/* and nmnist/train/CLASS/* (event recordings). WORK: a folder outside the
@@ -11,6 +13,9 @@ given here. log.csv, layers.csv and the command are copied to experiments/result
 that is there is not trained again (with --again it is, for networks.py wants the checkpoints, which
 are not committed), and one that was interrupted goes on.
 
+--check: trains a run again, from the commit and with the number of threads that its command.txt
+names, and says whether its log is the same to the last digit, timings apart.
+
 --full: the paper's data, networks and epochs, one run at a time, on a GPU, without the runs that
 only make sense small. DATA then holds cifar10 (as torchvision has it, downloaded if absent) and
 cifar10-dvs (its ten zip archives); with --again the logs take the place of ours.
@@ -18,8 +23,10 @@ cifar10-dvs (its ten zip archives); with --again the logs take the place of ours
 
 import argparse
 import concurrent.futures
+import csv
 import dataclasses
 import datetime
+import itertools
 import json
 import os
 import pathlib
@@ -27,6 +34,7 @@ import re
 import subprocess
 import sys
 import tempfile
+import time
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
@@ -43,6 +51,7 @@ ARMS = dict(
     both=("true", "threshold"),
 )
 PAIR = ("vanilla", "both")
+SCALES = (0.25, 4, 0.5, 2)  # of batch norm at the start, beside 1
 SEEDS = range(3)
 MORE = range(8)
 STILL = (
@@ -50,7 +59,9 @@ STILL = (
     "--batch-size 50 --compile --channels 8"
 )
 EVENTS = "train_dvs.py --dataset folder --channels 8 --batch-size 20 --compile"
-SMALL = ("simulated", "nmnist", "long", "decay", "twenty", "recipe")  # asked of small data
+# asked of small data, or of less than all of it
+SMALL = ("simulated", "nmnist", "long", "decay", "twenty", "recipe", "equal", "whole")
+TIMINGS = ("images_per_s", "seconds", "peak_memory_mb")  # no run repeats these
 
 
 def arm(name):
@@ -73,6 +84,7 @@ def commands(full=False):
         return f"{EVENTS} --data {data} --epochs {epochs} {flags}"
 
     runs = figures(still, events) | conditions(still, events) | recipe(still)
+    runs |= equal(still) | whole()
     for seed in MORE[3:]:  # three seeds leave intervals of ten points
         for name in PAIR:
             runs[f"pictures-{name}-{seed}"] = still(f"{arm(name)} --seed {seed}")
@@ -120,7 +132,7 @@ def conditions(still, events):
             # Figs. 4, 9, 14, 15
             runs[f"twenty-{name}-{seed}"] = still(f"{rule} --weight-decay 1e-3", epochs=20)
             runs[f"count-{name}-{seed}"] = events(f"{rule} --by count")
-        for scale in (0.25, 4, 0.5, 2):
+        for scale in SCALES:
             for name in ARMS if seed == 0 else PAIR:
                 flags = f"{arm(name)} --bn-scale {scale} --seed {seed}"
                 runs[f"scale-{scale}-{name}-{seed}"] = still(flags)
@@ -157,6 +169,39 @@ def recipe(still):
     return runs
 
 
+def equal(still):
+    """The same search for both arms: base width and initial threshold, decay with and without
+    parameters of one dimension. Width 1 at threshold 1, decay 1e-4, are the runs pictures-*."""
+    runs = {}
+    for seed, name in itertools.product(MORE, PAIR):
+        rule = f"{arm(name)} --seed {seed}"
+        for kappa, v_th in itertools.product((1, 2, 3), (0.5, 1)):
+            if (kappa, v_th) != (1, 1):
+                flags = f"{rule} --kappa {kappa} --v-th {v_th}"
+                runs[f"equal-{name}-kappa-{kappa}-v_th-{v_th}-{seed}"] = still(flags)
+        runs[f"equal-{name}-norm-1e-4-{seed}"] = still(f"{rule} --no-norm-decay")
+        decay = f"{rule} --weight-decay 5e-3"
+        runs[f"equal-{name}-norm-5e-3-{seed}"] = still(f"{decay} --no-norm-decay")
+        if seed not in SEEDS:  # the first three are the runs decay-*
+            runs[f"equal-{name}-decay-5e-3-{seed}"] = still(decay)
+    for seed, scale in itertools.product(SEEDS, SCALES):
+        flags = f"{arm('vanilla')} --kappa 2 --bn-scale {scale} --seed {seed}"
+        runs[f"equal-vanilla-kappa-2-scale-{scale}-{seed}"] = still(flags)
+    return runs
+
+
+def whole():
+    """All 50,000 pictures of CIFAR-10, 30 epochs."""
+    runs = {}
+    arms = dict(vanilla=arm("vanilla"), kappa=f"{arm('vanilla')} --kappa 2", both=arm("both"))
+    every = "train_cifar.py --dataset folder --data {data}/pictures --channels 16 --epochs 30"
+    for seed, name in itertools.product(range(2), arms):
+        flags = f"{every} --compile {arms[name]} --seed {seed}"
+        runs[f"whole-{name}-{seed}"] = f"{flags} --amp bf16"
+    runs["whole-kappa-float32-0"] = f"{every} --compile {arms['kappa']} --seed 0"
+    return runs
+
+
 def record(options):
     """2,500 pictures before the simulated camera, once."""
     if not (options.work / "simulated").exists():
@@ -183,20 +228,72 @@ def train(name, command, options):
         flags = ["--resume", out]
     else:
         flags += ["--out", out]
-    environment = os.environ | ({} if options.full else dict(OMP_NUM_THREADS="1"))
-    command_line = [sys.executable, ROOT / script, *flags]
-    done = subprocess.run(command_line, env=environment, text=True, capture_output=True)
+    threads = 0 if options.full else threads_of(name)
+    done = started([ROOT / script, *flags], threads)
     if done.returncode:
-        said = done.stderr or done.stdout or f"exit code {done.returncode}"
-        return f"failed: {said.strip().splitlines()[-1]}"
+        return f"failed: {last_line(done)}"
     folder.mkdir(parents=True, exist_ok=True)
     about = json.loads((out / "config.json").read_text())
     names = ("python", "torch", "torchvision", "git", "device")
     versions = ", ".join(f"{name} {about[name]}" for name in names)
-    made = f"python {command}\n{datetime.date.today()}, {versions}\n"
+    prefix = f"OMP_NUM_THREADS={threads} " if threads else ""
+    made = f"{prefix}python {command}\n{datetime.date.today()}, {versions}\n"
     (folder / "command.txt").write_text(made)
     copy_logs(out, folder)
-    return done.stdout.strip().splitlines()[-1]
+    return last_line(done)
+
+
+def threads_of(name):
+    return 2 if name.startswith("whole") else 1
+
+
+def started(command, threads):
+    environment = os.environ | (dict(OMP_NUM_THREADS=str(threads)) if threads else {})
+    command = [sys.executable, *command]
+    return subprocess.run(command, env=environment, text=True, capture_output=True)
+
+
+def last_line(done):
+    said = (done.stderr if done.returncode else "") or done.stdout or f"exit code {done.returncode}"
+    return said.strip().splitlines()[-1]
+
+
+def check(name, options):
+    """Trains a run again from the commit that its command.txt names. -> whether it differs"""
+    command, made = (RUNS / name / "command.txt").read_text().splitlines()
+    threads = (
+        re.match(r"OMP_NUM_THREADS=(\d+)|", command)[1] or "1"
+    )  # that it was before it was noted
+    script, *flags = command.partition("python ")[2].split()
+    flags = [flag.format(data=options.data, work=options.work) for flag in flags]
+    commit = re.search(r"git (\w+)", made)[1]
+    git = ["git", "-C", str(ROOT), "worktree"]
+    with tempfile.TemporaryDirectory() as place:
+        subprocess.run([*git, "add", "--detach", f"{place}/code", commit], check=True)
+        try:
+            done = started([f"{place}/code/{script}", *flags, "--out", f"{place}/run"], threads)
+        finally:
+            subprocess.run([*git, "remove", "--force", f"{place}/code"], check=True)
+        if done.returncode:
+            print(f"{name}: failed: {last_line(done)}")
+            return True
+        copy_logs(pathlib.Path(place, "run"), pathlib.Path(place))
+        where = difference(RUNS / name, pathlib.Path(place))
+    print(f"{name}, at {commit[:7]}, threads {threads}: {where or 'same to the last digit'}")
+    return bool(where)
+
+
+def difference(one, other):
+    """The first figure of two runs' logs that differs, timings apart, or None."""
+    for log in ("log.csv", "layers.csv"):
+        rows, others = (list(csv.DictReader((place / log).open())) for place in (one, other))
+        for row, again in itertools.zip_longest(rows, others, fillvalue={}):
+            for column in {**row, **again}:
+                values = again.get(column), row.get(column)
+                if column not in TIMINGS and values[0] != values[1]:
+                    epoch = (row or again)["epoch"]
+                    return "{}, epoch {}: {} {}, {} there".format(log, epoch, column, *values)
+    return None
 
 
 def copy_logs(out, folder):
@@ -225,13 +322,21 @@ def main(options):
         print(", or no run has such a name")
     if any(name.startswith("simulated") for name in wanted):
         record(options)
-    failed = False
-    with concurrent.futures.ThreadPoolExecutor(1 if options.full else 2) as pool:
-        lines = pool.map(lambda item: train(*item, options), wanted.items())
-        for name, line in zip(wanted, lines):
-            print(f"{name}: {line}", flush=True)
-            failed |= line.startswith("failed")
-    return failed
+    if options.full:
+        left_out = ", ".join(f"{name}-*" for name in SMALL)
+        print(f"to train, one after the other: {' '.join(wanted)}")
+        print(f"400 epochs each, see experiments/cost.py; left out: {left_out}", flush=True)
+    failed = []
+    begun = time.monotonic()
+    alone = [name for name in wanted if options.full or threads_of(name) > 1]
+    for names, count in (([n for n in wanted if n not in alone], 2), (alone, 1)):
+        with concurrent.futures.ThreadPoolExecutor(count) as pool:
+            lines = pool.map(lambda name: train(name, wanted[name], options), names)
+            for i, (name, line) in enumerate(zip(names, lines), 1):
+                hours = (time.monotonic() - begun) / 3600
+                print(f"{i}/{len(names)} after {hours:.1f} h, {name}: {line}", flush=True)
+                failed += [name] * line.startswith("failed")
+    return bool(failed)
 
 
 if __name__ == "__main__":
@@ -245,4 +350,8 @@ if __name__ == "__main__":
     parser.add_argument("--again", action="store_true", help=text)
     text = "the paper's data, networks and epochs (not run by us)"
     parser.add_argument("--full", action="store_true", help=text)
-    sys.exit(main(parser.parse_args()))
+    parser.add_argument("--check", metavar="NAME", help="train this run again and compare its log")
+    options = parser.parse_args()
+    if options.check and not (RUNS / options.check / "command.txt").exists():
+        parser.exit(2, f"--check {options.check}: no such run in {RUNS}\n")
+    sys.exit(check(options.check, options) if options.check else main(options))
