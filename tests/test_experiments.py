@@ -110,3 +110,19 @@ def test_every_figure_is_on_the_page_with_its_source_and_a_verdict():
         assert title in ours or re.search(verdict, part), title
         for table in re.findall(r"<!-- \w+ -->(.*?)<!-- end -->", part, re.S):
             assert "|" in table and re.search(made, table), title
+
+
+def test_a_check_names_the_first_figure_that_differs(train_all, tmp_path):
+    head = "epoch,loss,test_accuracy,seconds\n"
+    for name, seconds in (("one", 5), ("other", 9)):
+        (tmp_path / name).mkdir()
+        for log in ("log.csv", "layers.csv"):
+            (tmp_path / name / log).write_text(f"{head}1,0.5,0.1,{seconds}\n2,0.25,0.3,{seconds}\n")
+    one, other = tmp_path / "one", tmp_path / "other"
+    assert train_all.difference(one, other) is None, "timings are no difference"
+    text = (other / "layers.csv").read_text()
+    (other / "layers.csv").write_text(text.replace("0.3", "0.30000000000000004"))
+    found = train_all.difference(one, other)
+    assert found == "layers.csv, epoch 2: test_accuracy 0.30000000000000004, 0.3 there"
+    (other / "layers.csv").write_text(text.rpartition("2,")[0])
+    assert "layers.csv, epoch 2: epoch None, 2 there" == train_all.difference(one, other)
