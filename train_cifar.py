@@ -635,15 +635,15 @@ class Run:
         trainer = self.trainer
         loss, hits, samples = trainer.meters.tolist()  # waits for the device
         step = trainer.steps
-        left = ((self.end - trainer.epoch) * len(parts) - step) / speed
-        end = datetime.datetime.now() + datetime.timedelta(seconds=left)
+        left = int(((self.end - trainer.epoch) * len(parts) - step) / speed)
+        left = datetime.timedelta(seconds=left)
         line = f"epoch {trainer.epoch + 1}/{trainer.epochs}  step {step}/{len(parts)}  "
         line += f"loss {loss / samples:.4f}  acc {hits / samples:.2%}  "
-        line += f"{speed * samples / step * self.world:.0f} images/s  ends {end:%d %b %H:%M}"
+        line += f"{speed * samples / step * self.world:.0f} images/s  left {left}"
         if sys.stdout.isatty():
             self.say(f"\r{line} ", end="")
         else:
-            self.say(line)
+            self.say(f"{line}, ends {datetime.datetime.now() + left:%d %b %H:%M}")
             self.wait = math.inf
 
     def evaluate(self, state=None):
@@ -797,8 +797,8 @@ def draw_shapes(n, seed, side=32):
 
     labels = torch.arange(n) % len(CLASSES)
     bits = [[int(glyph, 16) >> i & 1 for i in reversed(range(64))] for glyph in GLYPHS]
-    glyphs = torch.tensor(bits).float().unflatten(1, (1, 8, 8))
     turn = uniform(-0.3, 0.3)
+    glyphs = torch.tensor(bits).to(turn.dtype).unflatten(1, (1, 8, 8))
     turned = torch.stack([turn.cos(), turn.sin(), -turn.sin(), turn.cos()], 1).unflatten(1, (2, 2))
     affine = torch.cat([turned / uniform(0.5, 0.75, 1, 1), uniform(-0.4, 0.4, 2, 1)], 2)
     grid = F.affine_grid(affine, [n, 1, side, side], align_corners=False)

@@ -1,7 +1,7 @@
 """Draws the picture at the top of the README: what the two halves of the method do to a layer whose
 potentials are normal, in closed form (Theorem 1, Fig. 5). In a second, without training.
 
-    python experiments/overview.py        writes experiments/results/overview.png
+    python experiments/overview.py        writes experiments/overview.png
 """
 
 import pathlib
@@ -53,7 +53,7 @@ def main():
         "Yellow: the surrogate's window; inside it they learn.",
         fontsize=9,
     )
-    path = ROOT / "experiments" / "results" / "overview.png"
+    path = ROOT / "experiments" / "overview.png"
     figure.savefig(path, dpi=110)
     print(f"wrote {path}")
 

@@ -91,7 +91,7 @@ def test_a_run_writes_what_it_should(tmp_path, capsys):
     )
     lines = capsys.readouterr().out.splitlines()
     assert (
-        len(lines) == 3
+        len(lines) == 4
         and f"test accuracy {float(rows[-1]['test_accuracy']):.2%}" in lines[-1]
         and "best over epochs" in lines[-1]
     )
@@ -1540,12 +1540,12 @@ def test_a_signal_saves_though_the_terminal_is_gone(tmp_path, monkeypatch):
     step = dsatgo.Trainer.step
 
     def told(self, *batch):
+        monkeypatch.setattr(train_cifar.Run, "say", gone)
         signal.raise_signal(signal.SIGHUP)
         return step(self, *batch)
 
     monkeypatch.setattr(dsatgo.Trainer, "step", told)
     monkeypatch.setattr(train_cifar.os, "write", gone)
-    monkeypatch.setattr(train_cifar.Run, "say", gone)
     with pytest.raises(SystemExit) as stopped:
         run("--out", tmp_path)
     assert stopped.value.code == 129 and load(tmp_path / "last.pt")["steps"] == 1
