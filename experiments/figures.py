@@ -1,6 +1,6 @@
-"""What do the runs' logs say, beside the paper's figures? Draws Figs. 1, 5 to 8, 10, 11, 14 and
-when AT+TGO beats vanilla, and writes the tables of experiments/README.md. In seconds, without
-training.
+"""What do the runs' logs say, beside the paper's figures? Draws Figs. 1, 5 to 8, 10, 11, 14, when
+AT+TGO beats vanilla, and what its layers do in runs of the recipe's length; writes the tables of
+experiments/README.md. In seconds, without training.
 
     python experiments/figures.py
 
@@ -35,6 +35,20 @@ PAIR = dict(vanilla="vanilla", both="AT+TGO")
 SEEDS = range(3)
 MORE = range(8)  # vanilla, AT+TGO, estimated, as they are
 SCALES = (0.25, 0.5, 2, 4)  # of batch norm at the start, beside 1
+RECIPE = dict(  # runs of 400 epochs
+    vanilla="vanilla",
+    kappa="vanilla, kappa 2",
+    std="AT, width from sigma",
+    both="AT+TGO",
+)
+QUANTITIES = dict(  # title, factor, scale, limits
+    u_std=("deviation sigma", 1, "log", (0.05, 12)),
+    threshold=("threshold theta", 1, "log", (7e-4, 30)),
+    width=("width k", 1, "linear", (0, 2.1)),
+    gradient_available=("share with gradient, %", 100, "symlog", (0, 100)),
+)
+SHOWN = (1, 50, 100, 200, 400)  # epochs of the runs of 400
+AT_FLOOR = 0.0011  # a running threshold nears v_th / 1000 from above
 DATA = dict(
     pictures="CIFAR-10 pictures",
     objects="five objects, DVS128 camera",
@@ -68,6 +82,35 @@ def last_epoch(run, column):
         if row["epoch"] == rows[-1]["epoch"]:
             result[row["layer"]].append(row[column])
     return result
+
+
+def seed_of(run):
+    """-> name, seed; a run without a seed in its name has seed 0."""
+    name, seed = re.fullmatch(r"(.*?)(?:-(\d+))?", run).groups()
+    return name, int(seed or 0)
+
+
+def ended(name):
+    """{seed: run} of the runs NAME and NAME-SEED whose logs are there."""
+    found = {}
+    for path in (RESULTS / "runs").glob("*/log.csv"):
+        of, seed = seed_of(path.parent.name)
+        if of == name:
+            found[seed] = path.parent.name
+    return dict(sorted(found.items()))
+
+
+def flag(run, name, default):
+    """What a run's command gives a flag: of a flag given twice the last counts."""
+    command = (RESULTS / "runs" / run / "command.txt").read_text().splitlines()[0]
+    return float((re.findall(rf"--{name} (\S+)", command) or [default])[-1])
+
+
+def exposure(run):
+    """E: the sum over a run's steps of learning rate x decay / (1 - momentum), momentum 0.9."""
+    steps = flag(run, "limit-train", "nan") // flag(run, "batch-size", 100)
+    rates = sum(row["lr"] for row in table(run, "log"))
+    return steps * rates * flag(run, "weight-decay", 1e-4) / (1 - 0.9)
 
 
 def over_layers(run, column):
@@ -170,7 +213,7 @@ def layers():
         for axis, line in lines:
             axis.plot(range(1, len(line) + 1), line, style, ms=3, label=title)
         thresholds = [last_epoch(run, "threshold").values() for run in runs]
-        floored = [sum(min(t) < 0.0011 for t in of_run) for of_run in thresholds]
+        floored = [sum(min(t) < AT_FLOOR for t in of_run) for of_run in thresholds]
         shares = [percent(rates.mean(1)), percent(rates.std(1)), f"{np.ptp(by_layer.mean(0)):.1f}"]
         shares += [percent(available.mean(1)), percent(available.min(1))]
         shares += [percent(available[:, -3:].mean(1)), f"{statistics.mean(floored):.1f}"]
@@ -247,6 +290,8 @@ def closed_form():
         gaps = [
             f"{100 * gap.mean():.1f}, at most {100 * gap.max():.1f}" for gap in apart(name, seen)
         ]
+        above = apart(name, seen)[-1][seen["threshold"] > AT_FLOOR]
+        gaps.append(f"at most {100 * above.max():.1f} ({len(above)} layers x timesteps)")
         range_of = f"{seen['u_std'].min():.2f} to {seen['u_std'].max():.2f}"
         rows.append([label, str(len(seen["u_std"])), range_of, *gaps])
     fires.set(xlabel="deviation of the potential", ylabel="share firing")
@@ -259,6 +304,7 @@ def closed_form():
     head += ["firing: distance from a normal of the layer's mean, points: mean"]
     head += ["share with gradient: the same"]
     head += ["share with gradient: distance from the curve drawn (mean 0)"]
+    head += ["the same without layers at theta's floor"]
     return markdown(head, rows)
 
 
@@ -412,7 +458,9 @@ def settings():
             score = percent([accuracy(run) for run in runs])
             cells.append(f"{score}; {firing:.1f}; {shares[-1]:.1f}")
         if not scaled:  # the scales have a table of their own
-            rows.append([title, str(len(pair[0])), *cells, ahead(*pair[::-1])])
+            pull = exposure(pair[0][0])
+            of = "-" if np.isnan(pull) else f"{pull:.3g}"
+            rows.append([title, str(len(pair[0])), of, *cells, ahead(*pair[::-1])])
         points = [accuracy(b) - accuracy(a) for a, b in zip(*pair)]
         mean = statistics.mean(points)
         axis.plot(points, [i] * len(points), ".", color="C0")
@@ -437,7 +485,148 @@ def settings():
     )
     save(figure, "when-settings")
     columns = [f"{label}: accuracy; firing; with gradient, %" for label in PAIR.values()]
-    return markdown(["setting", "seeds", *columns, "AT+TGO minus vanilla"], rows)
+    return markdown(["setting", "seeds", "E", *columns, "AT+TGO minus vanilla"], rows)
+
+
+def recipe():
+    """The runs of the recipe's length that have ended: accuracy, and what became of layers."""
+    figure, axes = plt.subplots(1, 3, figsize=(13, 4))
+    vanilla = ended("recipe-vanilla")
+    rows = []
+    for name, label in RECIPE.items():
+        runs = ended(f"recipe-{name}")
+        if runs:
+            curves_of(runs.values(), label, axes)
+        rows.append(row_of_recipe(label, runs, vanilla))
+    wide = ended("recipe-wide-vanilla")
+    for name, label in PAIR.items():
+        rows.append(row_of_recipe(f"{label}, 16 channels", ended(f"recipe-wide-{name}"), wide))
+    titles = ("training loss", "test accuracy, %", "layers with gradient in less than 1 %")
+    for axis, title in zip(axes, titles):
+        axis.set(title=title, xlabel="epoch")
+    axes[1].legend(fontsize=8)
+    save(figure, "recipe-curves")
+    head = ["arm", "seeds ended", "test accuracy, %", "minus vanilla, paired"]
+    head += ["training accuracy, %", "training loss", "firing; with gradient, %"]
+    head += ["sigma", "theta", "k", "gamma", "tau"]
+    head += ["least share with gradient, %, and its layer", "layers below 1 %"]
+    return markdown([*head, "layers at theta's floor", "E"], rows)
+
+
+def curves_of(runs, label, axes):
+    """Mean over seeds, and the least and the largest of them, over epochs."""
+    runs = list(runs)
+    logs = [table(run, "log") for run in runs]
+    values = [[[row["loss"] for row in log] for log in logs]]
+    values.append([[100 * row["test_accuracy"] for row in log] for log in logs])
+    epochs = [[row["epoch"] for row in logs[0]]] * 2
+    shares = [shares_over_epochs(run) for run in runs]
+    epochs.append(list(shares[0]))
+    values.append([[sum(x < 0.01 for x in of.values()) for of in run.values()] for run in shares])
+    for axis, x, curves in zip(axes, epochs, np.array(values, dtype=object)):
+        curves = np.array(list(curves), dtype=float)
+        axis.plot(x, curves.mean(0), label=label, lw=1)
+        axis.fill_between(x, curves.min(0), curves.max(0), alpha=0.12)
+
+
+def shares_over_epochs(run):
+    """{epoch: {layer: share with gradient, the mean over timesteps}}"""
+    found = collections.defaultdict(lambda: collections.defaultdict(list))
+    for row in table(run, "layers"):
+        found[row["epoch"]][row["layer"]].append(row["gradient_available"])
+    return {e: {n: statistics.mean(v) for n, v in of.items()} for e, of in found.items()}
+
+
+def last_shares(run):
+    return list(shares_over_epochs(run).values())[-1]
+
+
+def row_of_recipe(label, runs, vanilla):
+    """An arm's runs {seed: run} at their last epoch; ranges are over layers, timesteps, seeds."""
+    if not runs:
+        return [label, "0", *["not run"] * 14]
+    both = [seed for seed in runs if seed in vanilla]
+    minus = ahead([runs[seed] for seed in both], [vanilla[seed] for seed in both]) if both else "-"
+    last = [table(run, "log")[-1] for run in runs.values()]
+    cells = [percent([accuracy(run) for run in runs.values()])]
+    cells.append("-" if runs == vanilla else minus)
+    cells.append(percent([100 * row["train_accuracy"] for row in last]))
+    cells.append(f"{statistics.mean(row['loss'] for row in last):.3f}")
+    columns = ("firing_rate", "gradient_available")
+    cells.append("; ".join(f"{mean_over_layers(runs.values(), name):.1f}" for name in columns))
+    for column in ("u_std", "threshold", "width", "gamma", "tau"):
+        found = [last_epoch(run, column).values() for run in runs.values()]
+        values = [value for of in found for value in sum(of, [])]
+        low, high = (f"{x:.{3 if x < 0.01 else 2}f}" for x in (min(values), max(values)))
+        cells.append(low if low == high else f"{low} to {high}")
+    shares = [last_shares(run) for run in runs.values()]
+    least, layer = min((share, name) for of in shares for name, share in of.items())
+    cells.append(f"{100 * least:.2f}, {layer.removesuffix('.neuron')}")
+    cells.append(f"{statistics.mean(sum(x < 0.01 for x in of.values()) for of in shares):.1f}")
+    floors = [last_epoch(run, "threshold").values() for run in runs.values()]
+    floored = [sum(min(t) < AT_FLOOR for t in of) for of in floors]
+    cells += [f"{statistics.mean(floored):.1f}", f"{exposure(next(iter(runs.values()))):.3g}"]
+    return [label, str(len(runs)), *cells]
+
+
+def mechanism():
+    """What the layers of one seed do over the recipe's length, at the last timestep. Black, red and
+    orange: the first layer, the one before the classes, AT+TGO's least."""
+    arms = [name for name in ("vanilla", "std", "both") if 0 in ended(f"recipe-{name}")]
+    shares = last_shares("recipe-both-0")
+    marked = {"stem.neuron": "black", "hidden.neuron": "C3", min(shares, key=shares.get): "C1"}
+    figure, axes = plt.subplots(len(QUANTITIES), len(arms), figsize=(9, 10), sharex=True)
+    rows = []
+    for column, name in zip(axes.T, arms):
+        layers = over_epochs(f"recipe-{name}-0")
+        for axis, (quantity, (_, times, scale, limits)) in zip(column, QUANTITIES.items()):
+            for layer in sorted(layers, key=marked.__contains__):  # the marked ones on top
+                values = [times * row[quantity] for row in layers[layer].values()]
+                style = dict(color="grey", lw=0.7, alpha=0.6)
+                if layer in marked:
+                    title = layer.removesuffix(".neuron")
+                    style = dict(color=marked[layer], lw=1.8, label=title)
+                axis.plot(list(layers[layer]), values, **style)
+            axis.set_yscale(scale, **(dict(linthresh=0.1) if scale == "symlog" else {}))
+            axis.set_ylim(limits)
+        column[0].set_title(f"{RECIPE[name]}, seed 0", fontsize=10)
+        column[-1].set_xlabel("epoch")
+        rows += [row_of_mechanism(RECIPE[name], layer, layers[layer]) for layer in marked]
+    for axis, (title, *_) in zip(axes[:, 0], QUANTITIES.values()):
+        axis.set_ylabel(title, fontsize=11)
+    for axis in axes[2]:
+        axis.axhline(1 + np.tanh(-1), color="C0", ls=":", lw=1)
+    axes[0][-1].legend(fontsize=8, loc="lower left")
+    save(figure, "recipe-mechanism")
+    head = ["arm, seed 0", "layer", "mean of U", "sigma", "theta", "k", "gamma", "firing, %"]
+    head += ["with gradient, %", "the same if U were normal, %"]
+    return markdown(head, rows)
+
+
+def over_epochs(run):
+    """{layer: {epoch: its row of the last timestep}}"""
+    found = collections.defaultdict(dict)
+    for row in table(run, "layers"):
+        found[row["layer"]][int(row["epoch"])] = row  # timesteps come in order
+    return found
+
+
+def row_of_mechanism(label, layer, rows):
+    """A layer at some epochs, and the share of a normal potential that its window would hold."""
+    cells = collections.defaultdict(list)
+    for epoch in SHOWN:
+        row = rows[epoch]
+        shares = [row["firing_rate"], row["gradient_available"]]
+        shares.append(
+            reference_numpy.gradient_probability(
+                row["threshold"], row["width"], row["u_mean"], row["u_std"]
+            )
+        )
+        for name in ("u_mean", "u_std", "threshold", "width", "gamma"):
+            cells[name].append(f"{row[name]:.3g}")
+        for name, share in zip(("fires", "has", "normal"), shares):
+            cells[name].append(f"{100 * share:.1f}")
+    return [label, layer.removesuffix(".neuron"), *("; ".join(of) for of in cells.values())]
 
 
 # ---- the page ----
@@ -446,8 +635,8 @@ def source(command):
     commits of their training."""
     seeds = collections.defaultdict(list)
     for run in sorted(USED):
-        name, seed = re.fullmatch(r"(.*?)(?:-([0-7]))?", run).groups()
-        seeds[name].append(seed or "0")
+        name, seed = seed_of(run)
+        seeds[name].append(str(seed))
     groups = collections.defaultdict(list)
     for name, of in seeds.items():
         groups[", ".join(of)].append(name)
@@ -464,8 +653,12 @@ def source(command):
     )
 
 
+def folded(made):
+    return f"<details><summary>How this was made</summary>\n\n{made}\n\n</details>"
+
+
 def fill(name, content, made):
-    """Puts a figure's table, and below it how it was made, into experiments/README.md."""
+    """Puts a figure's table, and below it, folded, how it was made, into experiments/README.md."""
     path = ROOT / "experiments" / "README.md"
     before, mark, after = path.read_text().partition(f"<!-- {name} -->\n")
     old, end, after = after.partition("<!-- end -->")
@@ -474,10 +667,10 @@ def fill(name, content, made):
             "experiments/README.md has no place for this table: it needs "
             f"<!-- {name} --> and <!-- end --> after it"
         )
-    path.write_text(f"{before}{mark}\n{content}\n\n{made}\n\n{end}{after}")
+    path.write_text(f"{before}{mark}\n{content}\n\n{folded(made)}\n\n{end}{after}")
 
 
-PARTS = (arms, layers, closed_form, rules, when, settings)
+PARTS = (arms, layers, closed_form, rules, when, settings, recipe, mechanism)
 
 if __name__ == "__main__":
     for part in PARTS:
