@@ -3,7 +3,9 @@ committed logs say, and each of its figures has a verdict."""
 
 import csv
 import importlib
+import math
 import re
+import shutil
 import statistics
 import sys
 
@@ -21,6 +23,14 @@ def train_all(monkeypatch):
     monkeypatch.syspath_prepend(str(ROOT / "experiments"))
     yield importlib.import_module("train_all")
     sys.modules.pop("train_all")
+
+
+@pytest.fixture
+def figures(monkeypatch):
+    pytest.importorskip("matplotlib")
+    monkeypatch.syspath_prepend(str(ROOT / "experiments"))
+    yield importlib.import_module("figures")
+    sys.modules.pop("figures")
 
 
 def settings(command):
@@ -85,15 +95,11 @@ def test_table_1_of_the_page_is_what_the_logs_say(title, data):
     assert cells[0] != "not run" != cells[3]
 
 
-def test_the_other_tables_of_the_page_are_what_the_logs_say(monkeypatch):
-    pytest.importorskip("matplotlib")
-    monkeypatch.syspath_prepend(str(ROOT / "experiments"))
-    figures = importlib.import_module("figures")
+def test_the_other_tables_of_the_page_are_what_the_logs_say(figures, monkeypatch):
     monkeypatch.setattr(figures, "save", lambda figure, name: figures.plt.close(figure))
     text = (ROOT / "experiments" / "README.md").read_text()
     for part in figures.PARTS:
         assert f"<!-- {part.__name__} -->\n\n{part()}\n" in text, part.__name__
-    sys.modules.pop("figures")
 
 
 def test_every_figure_is_on_the_page_with_its_source_and_a_verdict():
@@ -103,13 +109,76 @@ def test_every_figure_is_on_the_page_with_its_source_and_a_verdict():
     sections = [part for part in re.split(r"^## ", text, flags=re.M)[1:] if "<!-- end -->" in part]
     assert len(sections) >= 10
     ours = ("When does it beat vanilla, and by how much?", "Beyond the paper")
-    verdict = r"\*\*(Reproduced|Not reproduced|Not testable at this scale)\b"
+    verdict = r"\*\*(Reproduced|Not reproduced|Undecided|Not testable at this scale)\b"
     made = r"`python experiments/.*`, 20\d\d-\d\d-\d\d"
     for part in sections:
         title = part.splitlines()[0]
         assert title in ours or re.search(verdict, part), title
         for table in re.findall(r"<!-- \w+ -->(.*?)<!-- end -->", part, re.S):
-            assert "|" in table and re.search(made, table), title
+            shown, fold, hidden = table.partition("<details><summary>")
+            assert "|" in shown and not re.search(made, shown), title
+            assert re.search(made, hidden) and hidden.count("</details>") == 1, title
+
+
+def test_each_verdict_says_what_would_change_it():
+    text = (ROOT / "experiments" / "README.md").read_text()
+    first, terms, verdicts, *_ = re.split(r"^## ", text, flags=re.M)
+    assert terms.startswith("Terms") and verdicts.startswith("Verdicts")
+    head, _, *rows = re.findall(r"^\|(.*)\|$", verdicts, re.M)
+    assert head.split("|")[-2:] == [" verdict ", " what would change it "]
+    assert len(rows) >= 15
+    allowed = r"(not reproduced|undecided|reproduced)\b"
+    for row in rows:
+        *_, verdict, change = row.split(" | ")
+        assert len(row.split(" | ")) == 5 and re.match(allowed, verdict), row
+        assert len(change) > 10 or verdict.startswith("reproduced"), row
+    assert "within a seed" not in text.partition("## Expected")[0]
+
+
+def test_a_run_is_known_by_its_name_and_seed(figures, train_all):
+    for run, command in train_all.commands().items():
+        name, seed = figures.seed_of(run)
+        assert seed == settings(command).seed, run
+        assert run in (name, f"{name}-{seed}")
+
+
+def test_the_runs_that_have_ended_are_those_with_a_log(figures, monkeypatch, tmp_path):
+    for run in ("recipe-std-2", "recipe-std-0", "recipe-std-x", "recipe-stdx-1", "recipe-wide-std"):
+        (tmp_path / "runs" / run).mkdir(parents=True)
+        (tmp_path / "runs" / run / "log.csv").touch()
+    (tmp_path / "runs" / "recipe-std-1").mkdir()  # not ended
+    monkeypatch.setattr(figures, "RESULTS", tmp_path)
+    assert figures.ended("recipe-std") == {0: "recipe-std-0", 2: "recipe-std-2"}
+    assert figures.ended("recipe-wide-std") == {0: "recipe-wide-std"}
+    assert figures.ended("recipe-both") == {}
+
+
+def test_the_recipes_table_takes_whatever_has_ended(figures, monkeypatch, tmp_path):
+    """One seed, then three of vanilla and two of AT+TGO: paired by the seeds that both have."""
+    arms = dict(vanilla=(0.5, 0.6, 0.7), both=(0.4, 0.4))
+    for arm, accuracies in arms.items():
+        for seed, accuracy in enumerate(accuracies):
+            folder = tmp_path / "runs" / f"recipe-{arm}-{seed}"
+            shutil.copytree(RESULTS / "runs" / f"recipe-{arm}-0", folder)
+            text = (folder / "log.csv").read_text().splitlines()
+            head, last = text[0].split(","), text[-1].split(",")
+            last[head.index("test_accuracy")] = str(accuracy)
+            (folder / "log.csv").write_text("\n".join([*text[:-1], ",".join(last)]))
+    monkeypatch.setattr(figures, "RESULTS", tmp_path)
+    monkeypatch.setattr(figures, "save", lambda figure, name: figures.plt.close(figure))
+    rows = {row.split(" | ")[0]: row.split(" | ")[1:4] for row in figures.recipe().splitlines()}
+    assert rows["| vanilla"] == ["3", "60.0 +- 10.0", "-"]
+    low, half = statistics.mean((-10, -20)), 12.7062 * 5  # Student, one degree of freedom
+    assert rows["| AT+TGO"] == ["2", "40.0 +- 0.0", f"{low:+.1f} +- {half:.1f}"]
+    assert rows["| vanilla, kappa 2"][0] == "0" and rows["| vanilla, 16 channels"][1] == "not run"
+
+
+def test_e_is_the_sum_of_learning_rate_times_decay_over_one_minus_momentum(figures):
+    rates = sum(0.05 * (1 + math.cos(math.pi * epoch / 400)) for epoch in range(400))
+    assert figures.exposure("recipe-both-0") == pytest.approx(100 * rates * 1e-4 / 0.1, rel=1e-9)
+    assert 0.044 < figures.exposure("pictures-both-0") < 0.046
+    assert 10.4 < figures.exposure("long-both-0") < 10.6
+    assert math.isnan(figures.exposure("objects-both-0"))
 
 
 def test_a_check_names_the_first_figure_that_differs(train_all, tmp_path):
