@@ -7,8 +7,9 @@ on two cores.
 DIR holds checkouts of the authors' repositories, DIR/DS-ATGO and DIR/MPD-AGL (for VGGSNN); their
 code is imported from there, narrowed where a width is literal, and without it or a peer's package
 that row says "not run". Everything that is compared runs interleaved in one process, and a ratio is
-the median of the rounds' ratios. Writes experiments/results/benchmark.json and prints the README's
-table. Run it on an otherwise idle machine; with CUDA the same parts run there, in bfloat16.
+the median of the rounds' ratios. Writes experiments/results/benchmark.json and prints the table of
+results/benchmark.md. Run it on an otherwise idle machine; with CUDA the same parts run there, in
+bfloat16.
 """
 
 import argparse
@@ -664,7 +665,7 @@ def value_text(value, least, most):
 
 
 def table(results):
-    """The rows of the README."""
+    """The rows of results/benchmark.md."""
     lines = ["| part | figure | measured | bar |", "|---|---|---|---|"]
     for part, name, least, most in BARS:
         measured = value_text(results.get(part, {}).get(name), least, most)
