@@ -4,7 +4,7 @@ threshold (backward). Reference implementation, version 1.0, MIT licence.
 
 Jiang, Xu, Fan, Yan: "DS-ATGO: Dual-Stage Synergistic Learning via Forward Adaptive Threshold and
 Backward Gradient Optimization for Spiking Neural Networks", AAAI 2026. Equation numbers are the
-main text's. README.md says where the paper, its released code and this file part.
+main text's. README.md says where the paper, its released code and this file differ.
 
     paper             code                           shape         equation
     I(t)              current                        [T, B, ...]   1   a layer's input
@@ -512,7 +512,7 @@ NETWORKS = dict(resnet18=resnet18, resnet19=resnet19, vggsnn=vggsnn)
 
 def recompute(net, enabled=True):
     """Let each layer keep its input alone for the backward pass and compute the rest again there: a
-    quarter of the memory, a third more time, the same gradients. ValueError for other networks."""
+    third of the memory, a third more time, the same gradients. ValueError for other networks."""
     layers = [module for module in net.modules() if isinstance(module, Layer)]
     require(layers, "net", type(net).__name__, "a network with layers of this file")
     for module in layers:

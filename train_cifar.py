@@ -104,7 +104,7 @@ class Config:
     device: str = setting("auto", "cpu, cuda:1, ...; auto: a GPU if any (paper: 4090)", free=True)
     amp: str = setting("off", "mixed precision (paper: -)", choices=("off", "bf16", "fp16"))
     compile: bool | None = setting(None, "torch.compile; none: on a GPU (paper: -)", free=True)
-    recompute: bool = setting(False, "a quarter of the memory, a third slower", free=True)
+    recompute: bool = setting(False, "a third of the memory, a third slower", free=True)
     workers: int | None = setting(None, "that load; none: 8 on a GPU, else 0", least=0, free=True)
     sync_stats: bool = setting(False, "statistics are of the batch of all processes (paper: -)")
 
@@ -964,7 +964,7 @@ def cifar(config, train):
                 lock(file)
                 found = kind(root, train=train, download=True)
     except (OSError, RuntimeError) as error:
-        what = f"{config.dataset} is not in --data {root} and could not be downloaded ({error})"
+        what = f"{config.dataset} is not, or not whole, in --data {root}; no download ({error})"
         where = f"put {kind.filename} from {kind.url} there; --demo needs no data"
         raise ValueError(f"{what}: {where}") from error
     which = chosen(config, train, len(found))

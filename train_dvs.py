@@ -217,7 +217,7 @@ def decode_nmnist(data, name):
 
 
 FOREIGN = ".aedat4 .dat .raw .h5 .hdf5 .mat .npy .npz".split()  # recordings not read here
-INSTEAD = "give its t, x, y, p to write_aedat or events_to_frames (README, Event cameras)"
+INSTEAD = "give its t, x, y, p to write_aedat or events_to_frames (README, Your own data)"
 
 # An event format is a function (bytes, name) -> t, x, y, p, special events dropped; and a line in
 # FORMATS. turned: whether its rows and columns run the other way.

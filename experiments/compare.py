@@ -56,7 +56,9 @@ def read(out):
         settings = {name: settings[name] for name in settings.keys() - irrelevant()}
         dict(rows[-1])["test_accuracy"], settings["seed"]
     except (OSError, ValueError, LookupError) as error:
-        raise ValueError(f"{out}: no folder of a run with an epoch: {error!r}") from error
+        raise ValueError(
+            f"{out}: no folder of a run with an epoch: {type(error).__name__}: {error}"
+        ) from error
     return settings, rows
 
 
@@ -107,7 +109,8 @@ def against(seeds, first):
 
 def table(arms):
     """The lines that are printed."""
-    head = ["arm", "seeds", "epoch", "test, %", "training, %", "training loss", "minus the first"]
+    head = ["arm", "seeds", "epoch", "test, %, +- deviation", "training, %", "training loss"]
+    head += ["minus the first, 95 % interval"]
     lines = [head]
     first = next(iter(arms.values()))
     for name, seeds in arms.items():
@@ -129,8 +132,12 @@ def main(argv=None):
     parser.add_argument("--plot", metavar="FILE", help="draw the curves there")
     options = parser.parse_args(argv)
     with train_cifar.one_line_errors():
-        arms = arms_of({out: read(out) for out in options.runs})
+        runs = {out: read(out) for out in options.runs}
+        arms = arms_of(runs)
         print("\n".join(table(arms)))
+        for out, (settings, rows) in runs.items():
+            if int(rows[-1]["epoch"]) < settings["epochs"]:
+                print(f"{out}: not ended, epoch {rows[-1]['epoch']} of {settings['epochs']}")
         if options.plot:
             train_cifar.check_plot(train_cifar.Settings(plot=True))
             logs = {

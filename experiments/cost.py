@@ -8,6 +8,7 @@ passes); bytes that one step keeps for its backward pass, in float32 and under b
 with and without `recompute`. Prints the README's table.
 """
 
+import argparse
 import pathlib
 import sys
 
@@ -73,4 +74,6 @@ def main():
 
 
 if __name__ == "__main__":
+    raw = argparse.RawDescriptionHelpFormatter
+    argparse.ArgumentParser(description=__doc__, formatter_class=raw).parse_args()
     main()

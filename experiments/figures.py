@@ -8,6 +8,7 @@ Reads the logs in experiments/results/runs (train_all.py); writes experiments/re
 parts of experiments/README.md between <!-- NAME --> and <!-- end -->.
 """
 
+import argparse
 import collections
 import csv
 import datetime
@@ -673,6 +674,8 @@ def fill(name, content, made):
 PARTS = (arms, layers, closed_form, rules, when, settings, recipe, mechanism)
 
 if __name__ == "__main__":
+    raw = argparse.RawDescriptionHelpFormatter
+    argparse.ArgumentParser(description=__doc__, formatter_class=raw).parse_args()
     for part in PARTS:
         USED.clear()
         fill(part.__name__, part(), source("figures.py"))

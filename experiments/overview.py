@@ -4,6 +4,7 @@ potentials are normal, in closed form (Theorem 1, Fig. 5). In a second, without 
     python experiments/overview.py        writes experiments/overview.png
 """
 
+import argparse
 import pathlib
 import sys
 
@@ -59,4 +60,6 @@ def main():
 
 
 if __name__ == "__main__":
+    raw = argparse.RawDescriptionHelpFormatter
+    argparse.ArgumentParser(description=__doc__, formatter_class=raw).parse_args()
     main()

@@ -18,7 +18,7 @@ names, and says whether its log is the same to the last digit, timings apart.
 
 --full: the paper's data, networks and epochs, one run at a time, on a GPU, without the runs that
 only make sense small. DATA then holds cifar10 (as torchvision has it, downloaded if absent) and
-cifar10-dvs (its ten zip archives); with --again the logs take the place of ours.
+cifar10-dvs (its ten zip archives); the logs take the place of ours.
 """
 
 import argparse
@@ -313,7 +313,7 @@ def main(options):
     wanted = {}
     for name, command in commands(options.full).items():
         there = (RUNS / name / "log.csv").exists()
-        if re.search(options.only, name) and (options.again or not there):
+        if re.search(options.only, name) and (options.again or options.full or not there):
             wanted[name] = command
     if not wanted:
         print(

@@ -23,7 +23,9 @@ def runs(tmp_path):
         for seed, score in enumerate(scores):
             out = tmp_path / f"{threshold}-{seed}"
             out.mkdir()
-            settings = dict(threshold=threshold, width=width, seed=seed, lr=0.1, out=str(out))
+            settings = dict(
+                threshold=threshold, width=width, seed=seed, lr=0.1, epochs=2, out=str(out)
+            )
             settings |= dict(device=f"cuda:{seed}", workers=seed)
             (out / "config.json").write_text(json.dumps(dict(settings=settings)))
             head = "epoch,loss,train_accuracy,test_accuracy\n1,2.5,0.1,0.9\n"
@@ -51,6 +53,15 @@ def test_arms_are_named_by_what_differs(compare, runs):
     arms = compare.arms_of({run: compare.read(run) for run in runs})
     assert list(arms) == ["--lr 0.1", "--lr 0.2"]
     assert list(compare.arms_of({run: compare.read(run) for run in runs[:1]})) == ["all"]
+
+
+def test_a_run_that_has_not_ended_is_named(compare, runs, capsys):
+    about = json.loads((runs[1] / "config.json").read_text())
+    for run in runs[:2]:
+        about["settings"] |= dict(epochs=3, seed=runs.index(run))
+        (run / "config.json").write_text(json.dumps(about))
+    compare.main([str(run) for run in runs[:2]])
+    assert capsys.readouterr().out.count("not ended, epoch 2 of 3") == 2
 
 
 def test_seeds_that_do_not_pair(compare, runs, capsys):
