@@ -5,7 +5,7 @@ data, in seconds, on any machine; nothing is measured.
 
 Parameters; operations of an epoch (two for each multiply-accumulate, a backward pass as two forward
 passes); bytes that one step keeps for its backward pass, in float32 and under bfloat16 autocast,
-with and without `recompute`. Prints the README's table.
+with and without `recompute`. Prints the figures of the README's.
 """
 
 import argparse
@@ -23,6 +23,7 @@ from dsatgo import recompute, resnet18, resnet19, vggsnn  # noqa: E402
 
 RECIPES = {  # name: network, input of a step, samples of an epoch
     "CIFAR-10, ResNet-19, T = 2": (resnet19, (100, 3, 32, 32), 50_000),
+    "CIFAR-100, ResNet-19, T = 2": (lambda: resnet19(100), (100, 3, 32, 32), 50_000),
     "ImageNet, ResNet-18, T = 4": (
         lambda: resnet18(1000, T=4, stem="imagenet"),
         (32, 3, 224, 224),

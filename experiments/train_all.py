@@ -84,7 +84,7 @@ def commands(full=False):
         return f"{EVENTS} --data {data} --epochs {epochs} {flags}"
 
     runs = figures(still, events) | conditions(still, events) | recipe(still)
-    runs |= equal(still) | whole()
+    runs |= others(still) | equal(still) | whole()
     for seed in MORE[3:]:  # three seeds leave intervals of ten points
         for name in PAIR:
             runs[f"pictures-{name}-{seed}"] = still(f"{arm(name)} --seed {seed}")
@@ -169,6 +169,15 @@ def recipe(still):
     return runs
 
 
+def others(still):
+    """The neurons of other papers."""
+    runs = {}
+    for seed, name in itertools.product(SEEDS, ("LTMD", "MPDAGL", "ASGS")):
+        flags = f"--neuron experiments/baselines.py:{name} --seed {seed}"
+        runs[f"baseline-{name}-{seed}"] = still(flags)
+    return runs
+
+
 def equal(still):
     """The same search for both arms: base width and initial threshold, decay with and without
     parameters of one dimension. Width 1 at threshold 1, decay 1e-4, are the runs pictures-*."""
@@ -226,10 +235,12 @@ def train(name, command, options):
         if checkpoint["epoch"] == stored["epochs"] and (folder / "log.csv").exists():
             return f"there, and its checkpoint in {out}"
         flags = ["--resume", out]
+        if config.neuron:  # it is code, and so asked for again
+            flags += ["--neuron", config.neuron]
     else:
         flags += ["--out", out]
     threads = 0 if options.full else threads_of(name)
-    done = started([ROOT / script, *flags], threads)
+    done = started(ROOT, [script, *flags], threads)
     if done.returncode:
         return f"failed: {last_line(done)}"
     folder.mkdir(parents=True, exist_ok=True)
@@ -247,10 +258,10 @@ def threads_of(name):
     return 2 if name.startswith("whole") else 1
 
 
-def started(command, threads):
+def started(folder, command, threads):
     environment = os.environ | (dict(OMP_NUM_THREADS=str(threads)) if threads else {})
     command = [sys.executable, *command]
-    return subprocess.run(command, env=environment, text=True, capture_output=True)
+    return subprocess.run(command, cwd=folder, env=environment, text=True, capture_output=True)
 
 
 def last_line(done):
@@ -271,7 +282,7 @@ def check(name, options):
     with tempfile.TemporaryDirectory() as place:
         subprocess.run([*git, "add", "--detach", f"{place}/code", commit], check=True)
         try:
-            done = started([f"{place}/code/{script}", *flags, "--out", f"{place}/run"], threads)
+            done = started(f"{place}/code", [script, *flags, "--out", f"{place}/run"], threads)
         finally:
             subprocess.run([*git, "remove", "--force", f"{place}/code"], check=True)
         if done.returncode:
