@@ -26,7 +26,7 @@ ARMS = {  # deviation -> threshold and width; V_th = kappa = 1
 
 def panel(axis, sigma, theta, k):
     """The density of a normal potential, where it fires, and the surrogate's window."""
-    reach = max(3.2 * sigma, theta + 0.8 * k)
+    reach = max(3.2 * sigma, 1.6)  # as far in both arms
     u = np.linspace(-3.2 * sigma, reach, 600)
     density = scipy.stats.norm.pdf(u, scale=sigma)
     axis.axvspan(theta - k / 2, theta + k / 2, color="gold", alpha=0.5, lw=0)
