@@ -631,6 +631,32 @@ def row_of_mechanism(label, layer, rows):
 
 
 # ---- the page ----
+def others():
+    """The neurons of other papers (baselines.py) in Figs. 8 and 11's terms."""
+    names = {"vanilla": "pictures-vanilla", "AT+TGO": "pictures-both"}
+    names |= {"LTMD": "baseline-LTMD", "MPD-AGL's width": "baseline-MPDAGL"}
+    names["ASG-S, our reading of its abstract"] = "baseline-ASGS"
+    vanilla = [f"pictures-vanilla-{seed}" for seed in SEEDS]
+    rows = []
+    for label, name in names.items():
+        runs = [run for seed, run in ended(name).items() if seed in SEEDS]
+        if len(runs) < len(SEEDS):
+            rows.append([label, "not run", *["-"] * 8])
+            continue
+        rates = np.array([over_layers(run, "firing_rate") for run in runs])  # [seeds, layers]
+        available = np.array([over_layers(run, "gradient_available") for run in runs])
+        losses = [table(run, "log")[-1]["loss"] for run in runs]
+        training = [100 * table(run, "log")[-1]["train_accuracy"] for run in runs]
+        minus = "-" if name == "pictures-vanilla" else ahead(runs, vanilla)
+        cells = [percent([accuracy(run) for run in runs]), minus, percent(training)]
+        cells += [f"{statistics.mean(losses):.3f}", percent(rates.mean(1)), percent(rates.std(1))]
+        cells += [percent(available.mean(1)), percent(available.min(1))]
+        rows.append([label, *cells, percent(available[:, -3:].mean(1))])
+    head = ["neuron, three seeds", "test accuracy, %", "minus vanilla, paired"]
+    head += ["training accuracy, %", "training loss", "firing, %", "spread over layers"]
+    return markdown([*head, "with gradient, %", "least layer", "last three layers"], rows)
+
+
 def source(command):
     """How a figure was made, and from which runs, by their seeds, with the dates, versions and
     commits of their training."""
@@ -671,7 +697,7 @@ def fill(name, content, made):
     path.write_text(f"{before}{mark}\n{content}\n\n{folded(made)}\n\n{end}{after}")
 
 
-PARTS = (arms, layers, closed_form, rules, when, settings, recipe, mechanism)
+PARTS = (arms, layers, closed_form, rules, when, settings, recipe, mechanism, others)
 
 if __name__ == "__main__":
     raw = argparse.RawDescriptionHelpFormatter
