@@ -22,8 +22,7 @@ where dout is dL/dout, and the backward reads as the forward reversed.
     kappa             kappa     float         4   the base width, and the k at the right of 7
     k                 k         [T]           7   the surrogate's width
 
-Time comes first: [T, B, ...]; a layer without time is applied to [T*B, ...]. A potential equal to
-its threshold fires.
+Time comes first: [T, B, ...]; a layer without time is applied to [T*B, ...].
 """
 
 import argparse
@@ -47,24 +46,24 @@ FLOOR = 1e-3  # the smallest theta, in units of v_th, and the smallest width, in
 
 # ---- 1. Spike and surrogate ----------------------------------------------------------------------
 def heaviside(u, fire, k):
-    """Eq. 3: 1 where u >= fire. The surrogate's width k plays no part forward."""
+    """Eq. 3: 1 where u >= fire; equality fires. The width k plays no part forward."""
     return (u >= fire).astype(float)
 
 
 def ramp(u, fire, k):
     """The function whose derivative Eq. 4 is: from 0 at fire - k/2 to 1 at fire + k/2. With it in
-    the step's place the network is differentiable, and finite differences prove the backward."""
+    the step's place the network is differentiable, and finite differences check the backward."""
     return np.clip((u - fire) / k + 0.5, 0, 1)
 
 
 def rectangle(u, theta, width):
-    """Eq. 4, the surrogate of dS/dU: 1/width inside the closed window, 0 outside."""
+    """Eq. 4, the surrogate of dS/dU: 1/width in the closed window (ramp's fire, k), else 0."""
     return (np.abs(u - theta) <= width / 2) / width
 
 
 # ---- 2. Threshold and width ----------------------------------------------------------------------
 def adaptive_threshold(u, f_c=1.0):
-    """Eq. 5, "true": f_c (mean + std) over all of u, one timestep of one layer, whole batch."""
+    """Eq. 5, "true": f_c (mean + std) of one layer's timestep, whole batch; std divides by n."""
     return f_c * (u.mean() + np.sqrt(((u - u.mean()) ** 2).mean()))
 
 
@@ -79,15 +78,15 @@ def moving_average(running, theta, momentum=0.1):
 
 
 def surrogate_width(theta, v_th=1.0, kappa=1.0):
-    """Eq. 7, both of its branches as printed."""
+    """Eq. 7, both branches. The k at its right is kappa here; the floor is ours, not printed."""
     narrower = (1 - np.tanh(v_th - theta)) * kappa  # theta < v_th: the potentials are concentrated
     wider = (1 + np.tanh(theta - v_th)) * kappa  # theta >= v_th: they are dispersed
     return np.maximum(np.where(theta < v_th, narrower, wider), FLOOR * kappa)
 
 
 def firing_probability(f_c=1.0, mu=0.0, sigma=1.0):
-    """Theorem 1: the share of a normal N(mu, sigma^2) above f_c (mu + sigma). At f_c = 1 it is
-    1 - Phi(1), 15.87 %, for all mu and sigma; at any other f_c it depends on mu / sigma."""
+    """The share of a normal N(mu, sigma^2) above f_c (mu + sigma), where `lif_forward`'s floor is
+    below that: 15.87 % for f_c = 1 (Theorem 1); for any other f_c it depends on mu / sigma."""
     return 1 - norm.cdf(f_c + (f_c - 1) * mu / sigma)
 
 
@@ -134,8 +133,8 @@ def lif_forward(
 ):
     """One layer of LIF neurons, Eqs. 2-7: current [T, ...] -> spikes [T, ...], cache. The cache
     holds u [T, ...], theta, fire and k [T]. `threshold` and `width` are the rules of `dsatgo.LIF`.
-    `running` [T] are thresholds in place of this batch's: the running ones at inference, or learned
-    ones ("fixed" has no use for them, unless its width follows them). ValueError: no such rule.
+    `running` [T] are thresholds in place of this batch's: the running ones at inference, or T
+    times the learned one ("fixed" uses them for its width only). ValueError: no such rule.
 
     One neuron, tau = 1/2, fixed threshold and width 1, through three timesteps:
         U(1) = 1/2 * 0 + 1.5              = 1.5   >= 1: a spike
@@ -146,7 +145,7 @@ def lif_forward(
     >>> cache["u"].ravel().tolist(), spikes.ravel().tolist()
     ([1.5, 0.5, 1.0], [1.0, 0.0, 1.0])
 
-    Let L = S(3). All potentials lie in the window [0.5, 1.5], where dS/dU = 1, so dL/dU(3) = 1:
+    Let L = S(3). All U lie in the closed window [0.5, 1.5], where dS/dU = 1, so dL/dU(3) = 1:
         dL/dU(2) = -tau U(2) dL/dU(3) + tau (1 - S(2)) dL/dU(3) = -0.25 + 0.5 = 0.25
         dL/dU(1) = -tau U(1) dL/dU(2) + tau (1 - S(1)) dL/dU(2) = -0.1875 + 0
         dL/dtau  = U(1) (1 - S(1)) dL/dU(2) + U(2) (1 - S(2)) dL/dU(3) = 0 + 0.5
@@ -155,16 +154,16 @@ def lif_forward(
     >>> dcurrent.ravel().tolist(), float(dtau)
     ([-0.1875, 0.25, 1.0], 0.5)
 
-    Two neurons under AT+TGO, tau = 1/2. Of two numbers mean + std is the larger, so one fires:
+    Two neurons under AT+TGO, tau = 1/2. Of two, mean + std (std divides by n) is the larger:
         U(1) = (1.5, 0.5)                theta = 1 + 0.5 = 1.5        k = 1 + tanh(0.5) = 1.462
         U(2) = (0 + 0.75, 0.25 + 0.75)   theta = 0.875 + 0.125 = 1    k = 1 + tanh(0) = 1
     Let L = S_1(2) + S_2(2), so dL/dU(2) = (1, 1). At t = 1 the second is not within k/2 of theta:
-        dL/dU(1) = (-tau 1.5 / 1.462 + 0, 0 + tau) = (-0.513, 0.5)
+        dL/dU(1) = (-tau 1.5 / 1.462 + 0, 0 + tau) = (-0.513, 0.5)    dL/dtau = 0 + 0.5
 
     >>> spikes, cache = lif_forward(np.array([[1.5, 0.5], [0.75, 0.75]]), tau=0.5)
     >>> dcurrent, dtau = lif_backward(np.array([[0.0, 0.0], [1.0, 1.0]]), cache)
-    >>> spikes.tolist(), cache["k"].round(3).tolist(), dcurrent.round(3).tolist()
-    ([[1.0, 0.0], [0.0, 1.0]], [1.462, 1.0], [[-0.513, 0.5], [1.0, 1.0]])
+    >>> spikes.tolist(), cache["k"].round(3).tolist(), dcurrent.round(3).tolist(), float(dtau)
+    ([[1.0, 0.0], [0.0, 1.0]], [1.462, 1.0], [[-0.513, 0.5], [1.0, 1.0]], 0.5)
     """
     if threshold == "fixed" and width != "threshold":
         running = [v_th] * len(current)  # nothing follows the potentials
@@ -173,22 +172,22 @@ def lif_forward(
     for t in range(len(current)):
         u = tau * u * (1 - s) + current[t]  # Eq. 2
         theta = theta_of(u, t, threshold, running, tau, v_th, f_c)  # Eq. 5, or Eq. 6's
-        theta = max(theta, FLOOR * v_th) if np.isfinite(theta) else np.nan  # rest must not fire
+        theta = max(theta, FLOOR * v_th) if np.isfinite(theta) else np.nan  # U = 0 must not fire
         fire = v_th if threshold == "fixed" else theta
         k = width_of(u, theta, width, v_th, kappa)  # Eq. 7
-        s = spike(u, fire, k) + 0 * (u - theta)  # Eq. 3; NaN stays NaN
+        s = spike(u, fire, k)  # Eq. 3
+        s = s + 0 * (u - theta)  # changes nothing, but a NaN is passed on
         trace.append((u, s, theta, fire, k))
     u, s, theta, fire, k = (np.array(column) for column in zip(*trace))
     return s, dict(u=u, s=s, theta=theta, fire=fire, k=k, tau=tau, learned=threshold == "learned")
 
 
 def lif_backward(dspikes, cache):
-    """Eqs. 9, 10: dL/dS [T, ...] -> dL/dI [T, ...], dL/dtau and, of a learned threshold, dL/dtheta.
-    Other thresholds, and all widths, are constants."""
+    """Eqs. 9, 10: dspikes [T, ...], which is Eq. 10's sum, from the layer above -> dL/dI [T, ...],
+    dL/dtau and, of a learned threshold, dL/dtheta. Other thresholds, all widths: constants."""
     u, s, fire, k, tau = (cache[name] for name in ("u", "s", "fire", "k", "tau"))
     dcurrent = np.zeros_like(u)
-    dtau = 0.0
-    dtheta = 0.0
+    dtau = dtheta = 0.0
     du = np.zeros(u.shape[1:])  # nothing follows the last timestep
     for t in reversed(range(len(u))):
         # here du is dL/dU(t+1), and Eq. 2 says U(t+1) = tau U(t) (1 - S(t)) + I(t+1)
@@ -210,7 +209,7 @@ def linear_forward(x, weight):
 
 
 def linear_backward(dout, cache):
-    """Eq. 11 as the chain rule gives it: dL/dw_ij sums dL/dI_i(t) S_j(t) over time and samples."""
+    """Eq. 11: dL/dw_ij sums dL/dI_i(t) S_j(t) over time and samples, not over j (a misprint)."""
     x, weight = cache
     dweight = dout.reshape(-1, dout.shape[-1]).T @ x.reshape(-1, x.shape[-1])  # Eq. 11
     dx = dout @ weight  # Eq. 10, second line
@@ -297,7 +296,6 @@ def readout_forward(logits):
 
 
 def readout_backward(dout, T):
-    """Eq. 8: each timestep's share is 1/T."""
     return np.repeat(dout[None] / T, T, axis=0)
 
 
@@ -316,8 +314,7 @@ def cross_entropy_backward(dloss, cache):
 
 
 def tet_forward(logits, labels, phi=1.0, lam=1e-3, label_smoothing=0.0):
-    """TET (Deng et al. 2022), logits [T, B, classes] -> scalar: every timestep's cross-entropy, and
-    a pull towards phi."""
+    """TET (Deng et al. 2022): [T, B, classes] -> every timestep's cross-entropy, a pull to phi."""
     flat = logits.reshape(-1, logits.shape[2])  # [T*B, classes]
     ce, cache = cross_entropy_forward(flat, np.tile(labels, len(logits)), label_smoothing)
     loss = (1 - lam) * ce + lam * ((logits - phi) ** 2).mean()
@@ -341,7 +338,10 @@ def sgd(weight, gradient, velocity, lr=0.1, momentum=0.9, weight_decay=1e-4):
 def train_rings(rng, steps=200, T=3, hidden=48, scale=1.0, threshold="true", width="threshold"):
     """Three rings around each other, two spiking layers: linear - batch norm, whose gamma starts at
     `scale` - LIF, twice, then linear and readout. Yields (step, loss, accuracy of the batch, which
-    is new to the network); returns weights and leaks."""
+    is new to the network); returns weights and leaks. Trains tau; `dsatgo` w, tau = sigmoid(w).
+
+        for row in ref.train_rings(np.random.default_rng(0), scale=0.1): print(row)
+    """
     labels = np.arange(150) % 3
     p = {}
     for layer, (m, n) in enumerate(((3, hidden), (hidden, hidden), (hidden, 3))):
@@ -388,7 +388,7 @@ def train_rings(rng, steps=200, T=3, hidden=48, scale=1.0, threshold="true", wid
 
 # ---- 7. The lesson -------------------------------------------------------------------------------
 def show_theorem_1(rng):
-    print("Theorem 1. The share of U above theta = f_c (mean + std): closed form, 100,000 samples")
+    print("Theorem 1, with Eq. 5's f_c. Share of U above f_c (mean + std): exact, 100,000 samples")
     for mu, sigma in ((0, 1), (0, 0.1), (0.5, 0.5), (-1, 2), (3, 1)):
         u = mu + sigma * rng.standard_normal(100_000)
         print(f"  U ~ N({mu:4}, {sigma:3}^2) ", end="")
@@ -398,30 +398,32 @@ def show_theorem_1(rng):
             print(f"   f_c = {f_c}: {closed:6.2%} {sampled:6.2%}", end="")
         print()
     print("  At f_c = 1 it is the same for every normal; at 1.2 it depends on mean / std.")
+    spikes, _ = lif_forward(u[None] - 6)  # N(3, 1^2) moved down by 6
+    print(f"  A neuron's theta is at least {FLOOR} (ours): of N(-3, 1^2) {spikes.mean():.2%} fire.")
     u = np.linspace(-1, 1, 100_000)  # uniform: std 1 / sqrt(3)
     fired = (u > adaptive_threshold(u)).mean()
-    print(f"  Not so for others: of a uniform U {fired:.2%} fire, (1 - 1 / sqrt(3)) / 2.")
+    print(f"  Other distributions differ: of a uniform U {fired:.2%} fire, (1 - 1 / sqrt(3)) / 2.")
 
 
 def show_thresholds(rng):
-    print("\nEq. 5. Currents N(0, 1), tau = 0.2: thresholds, estimated and true at each timestep")
+    print("\nEq. 5. I ~ N(0, 1), tau = 0.2. The estimate ignores the reset, which lowers U's mean")
     spikes, cache = lif_forward(rng.standard_normal((4, 100_000)))
     true = cache["theta"]
-    rate = spikes.mean(1).round(4)
+    rate = " ".join(f"{share:.2%}" for share in spikes.mean(1))
     print(f"  estimated {estimated_threshold(0.2):.4f}   true {true.round(4)}   firing {rate}")
     after = moving_average(np.ones(4), true).round(4)
-    print(f"Eq. 6. The running threshold, 1 before, after these thresholds once, m = 0.1: {after}")
+    print(f"Eq. 6. The running threshold after one update with these (1 before, m = 0.1): {after}")
 
 
 def show_widths():
-    print("\nEq. 7. The width on both sides of V_th = 1, kappa = 1")
+    print(f"\nEq. 7. The width on both sides of V_th = 1, kappa = 1; our floor: {FLOOR}")
     thetas = np.array([-9, 0, 0.5, 0.9, 1, 1.1, 1.5, 2, 9])
     print("  theta", *(f"{theta:6.1f}" for theta in thetas))
     print("  k    ", *(f"{k:6.3f}" for k in surrogate_width(thetas)))
 
 
 def show_fig_5():
-    print("\nFig. 5. The share of N(0, sigma^2) with a gradient, theta = sigma: k = 1 or by Eq. 7")
+    print("\nFig. 5. Share of N(0, sigma^2) with a gradient, theta = sigma; driven: k by Eq. 7")
     for sigma in (0.1, 0.3, 1.0, 2.0, 4.0):
         k = surrogate_width(sigma)
         fixed = gradient_probability(sigma, 1.0, 0, sigma)
@@ -430,7 +432,7 @@ def show_fig_5():
 
 
 def show_rings(rng):
-    print("\nA spiking network learns to tell three rings apart (Eqs. 1-11)")
+    print("\nA spiking network learns to tell three rings apart (Eqs. 1-5, 7-11)")
     for step, loss, accuracy in train_rings(rng):
         if step in (0, 10, 30, 100, 199):
             print(f"  step {step:3}   loss {loss:.3f}   accuracy {accuracy:6.1%}")
@@ -442,6 +444,8 @@ def show_rings(rng):
             late = [accuracy for _, _, accuracy in run][80:]
             print(f"   scale {scale}: {np.mean(late):6.1%}", end="")
         print()
+    print("  One seed. In the paper TGO beats AT (Fig. 6), but is not defined; ours, inferred,")
+    print(f"  fires at V_th = 1: at 0.1 no U is in its window, k = {surrogate_width(0.1):.2f}.")
 
 
 def show_gradient(rng, layer, forward, backward, **inputs):
@@ -466,7 +470,7 @@ def show_gradient(rng, layer, forward, backward, **inputs):
 
 
 def show_gradients(rng):
-    print("\nEqs. 9-11. Errors against finite differences, with the ramp in the step's place")
+    print("\nEqs. 9-11. Errors against finite differences; theta and k held constant, S a ramp")
     x = rng.standard_normal((2, 2, 5, 5))
     kernel = rng.standard_normal((3, 2, 3, 3))
     current = rng.standard_normal((4, 7)) + 0.5
@@ -493,7 +497,6 @@ def show_gradients(rng):
 
 
 def main():
-    """The paper in its own order, in numbers or in pictures."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0], allow_abbrev=False)
     parser.add_argument("--plot", metavar="FOLDER", help="draw the lesson into FOLDER")
     folder = parser.parse_args().plot

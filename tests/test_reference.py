@@ -877,10 +877,13 @@ def test_the_lesson_on_theorem_1(lesson):
 
 def test_the_lesson_does_not_say_that_all_distributions_are_normal(lesson):
     (line,) = [line for line in lesson if "uniform" in line]
-    assert "Not so" in line
+    assert "Other distributions differ" in line
     assert numbers(line)[0] == pytest.approx((1 - 1 / math.sqrt(3)) / 2, abs=1e-4)
     (line,) = [line for line in lesson if "At f_c = 1 " in line]
     assert "every normal" in line and not any("every distribution" in line for line in lesson)
+    (line,) = [line for line in lesson if "theta is at least" in line]
+    assert numbers(line)[0] == ref.FLOOR
+    assert numbers(line)[-1] == pytest.approx(phi(-3), abs=5e-4), "the floor, not Theorem 1"
 
 
 def test_the_lesson_on_eqs_5_6_and_7(lesson):
