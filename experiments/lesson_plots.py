@@ -33,14 +33,14 @@ def theorem_1():
     """Three normal potentials, each with the same share above its threshold; and what f_c, or
     another distribution, does to it."""
     figure, (left, right) = plt.subplots(1, 2, figsize=(WIDE, 3.6))
-    grid = np.linspace(-4, 5, 900)
-    for (mu, sigma), colour in zip(((0, 1), (0.5, 0.5), (2, 0.8)), COLOURS):
+    grid = np.linspace(-3, 7, 1000)
+    for (mu, sigma), colour in zip(((0, 0.4), (1, 1), (4, 0.7)), COLOURS):
         density = norm.pdf(grid, mu, sigma)
         left.plot(grid, density, color=colour, label=f"N({mu}, {sigma}²)")
         left.fill_between(grid, density, where=grid >= mu + sigma, color=colour, alpha=0.4)
-    left.set(xlabel="potential U", ylabel="density", ylim=(0, 1.1), xlim=(-3, 5))
+    left.set(xlabel="potential U", ylabel="density", ylim=(0, 1.1), xlim=(-2.5, 7))
     left.set_title(f"above mean + std: {ref.firing_probability():.2%} of each", fontsize=10)
-    left.legend(fontsize=SMALL, loc="upper left")
+    left.legend(fontsize=SMALL)
 
     f_c = np.linspace(0.5, 1.6, 200)
     for ratio, colour in zip((-0.5, 0, 1), COLOURS):
@@ -53,13 +53,13 @@ def theorem_1():
     right.set(xlabel="$f_c$", ylabel="share that fires, %", ylim=(0, 62))
     right.set_title("one share for all normals at $f_c$ = 1 only", fontsize=10)
     right.legend(fontsize=SMALL)
-    figure.suptitle("Theorem 1: the threshold mean + std")
+    figure.suptitle("Theorem 1: the threshold mean + std, and Eq. 5's $f_c$ (mean + std)")
     return figure
 
 
 def thresholds():
     """Eq. 5 at each timestep: both of its lines, and how many neurons then fire."""
-    figure, (left, right) = plt.subplots(1, 2, figsize=(WIDE, 3.8))
+    figure, (left, right) = plt.subplots(1, 2, figsize=(WIDE, 4.3))
     t = np.arange(1, 9)
     current = np.random.default_rng(0).standard_normal((len(t), 50_000))
     for tau, colour in zip((0.2, 0.5, 0.9), COLOURS):
@@ -69,15 +69,17 @@ def thresholds():
             if threshold != "fixed":
                 left.plot(t, cache["fire"], style, color=colour, ms=4, label=label)
             right.plot(t, 100 * spikes.mean(1), style, color=colour, ms=4, label=label)
-    left.axhline(1, color="black", ls=":", label="fixed, $V_{th}$")
-    right.axhline(100 * ref.firing_probability(), color="grey", lw=0.8)
+    fixed = left.axhline(1, color="black", ls=":", label="fixed, any τ: $V_{th}$")
+    theorem = right.axhline(100 * ref.firing_probability(), color="grey", lw=0.8, label="Theorem 1")
     left.set(xlabel="timestep t", ylabel="threshold θ(t)", xticks=t)
     right.set(xlabel="timestep t", ylabel="share that fires, %", xticks=t)
-    right.set_title("who fires; grey: Theorem 1", fontsize=10)
-    left.set_title("where a neuron fires", fontsize=10)
-    figure.legend(
-        *left.get_legend_handles_labels(), fontsize=SMALL, ncol=4, loc="outside lower center"
+    left.set_title(
+        "true < estimated: the estimate ignores\nthe reset, which lowers the mean", fontsize=10
     )
+    right.set_title("true comes closest to Theorem 1", fontsize=10)
+    lines = [line for line in right.get_lines() if line is not theorem]  # a column for each tau
+    handles = [*lines, fixed, theorem]
+    figure.legend(handles=handles, fontsize=SMALL, ncol=4, loc="outside lower center")
     figure.suptitle("Eq. 5 at each timestep, for currents N(0, 1)")
     return figure
 
@@ -109,7 +111,7 @@ def width():
 
 
 def fig_5():
-    """The paper's Fig. 5, and its shares over all deviations."""
+    """The paper's Fig. 5 for deviations of our own choice, and its shares over all deviations."""
     figure, axes = plt.subplot_mosaic("ab;cc", figsize=(WIDE, 6))
     u = np.linspace(-4, 6, 2000)
     for name, title in (("a", "(a) fixed width, k = 1"), ("b", "(b) width by Eq. 7")):
@@ -125,16 +127,22 @@ def fig_5():
         axes[name].set_title(title, fontsize=10)
         axes[name].legend(fontsize=SMALL, loc="upper right")
     sigma = np.linspace(0.05, 4, 400)
-    for k, label in ((1.0, "fixed, k = 1"), (ref.surrogate_width(sigma), "by Eq. 7")):
-        axes["c"].plot(sigma, 100 * ref.gradient_probability(sigma, k, 0, sigma), label=label)
+    by_eq_7 = ref.surrogate_width(sigma)
+    for k, label, style in ((1.0, "fixed, k = 1", "k--"), (by_eq_7, "by Eq. 7", "k-")):
+        share = 100 * ref.gradient_probability(sigma, k, 0, sigma)
+        axes["c"].plot(sigma, share, style, label=label)
+    ends = f"{share[0]:.0f} % at σ = {sigma[0]}, {share[-1]:.0f} % at σ = {sigma[-1]:.0f}"
+    axes["c"].set_title(f"Eq. 7 does not hold the share constant: {ends}", fontsize=10)
     axes["c"].set(xlabel="deviation σ", ylabel="share with gradient, %", ylim=(0, 105))
     axes["c"].legend(fontsize=SMALL)
-    figure.suptitle("Fig. 5: which potentials N(0, σ²) have a gradient, at θ = σ")
+    figure.suptitle(
+        "Fig. 5, with σ of our choice: which potentials N(0, σ²) have a gradient, θ = σ"
+    )
     return figure
 
 
 def trace():
-    """One neuron of a layer whose input grows tenfold, under vanilla and under AT+TGO."""
+    """One neuron of a layer whose input's deviation grows tenfold, under vanilla and AT+TGO."""
     figure, axes = plt.subplots(2, 1, figsize=(WIDE, 6), sharex=True, sharey=True)
     T = 20
     t = np.arange(1, T + 1)
@@ -154,12 +162,17 @@ def trace():
         fired = spikes[:, NEURON] > 0
         axis.plot(t[fired], np.full(fired.sum(), 5.2), "k|", ms=12, mew=2, label="spike")
         axis.set(ylabel="potential", ylim=(-2.5, 6), xticks=t)
-        shares = f"{spikes.mean():.1%} of the layer fires, {inside.mean():.1%} has a gradient"
-        axis.set_title(f"{name}: {shares}", fontsize=10)
+        fires, learns = (
+            f"{100 * x[0].mean():.1f} and {100 * x[-1].mean():.1f} %" for x in (spikes, inside)
+        )
+        shares = f"{fires} of the layer fire, {learns} have a gradient"
+        axis.set_title(f"{name}, t = 1 and {T}: {shares}", fontsize=10)
     axes[1].set_xlabel("timestep t")
     handles = axes[0].get_legend_handles_labels()
     figure.legend(*handles, fontsize=SMALL, ncol=4, loc="outside lower center")
-    figure.suptitle("Eqs. 2-7: one neuron of 200, whose input grows tenfold")
+    figure.suptitle(
+        "Eqs. 2-7, τ = 0.5: one neuron of 200; the input's deviation grows from 0.3 to 3"
+    )
     return figure
 
 
@@ -197,7 +210,7 @@ def infer(p, taus, x, seen, rules):
 
 def rings():
     """What each arm has learned in a hundred steps that start at a tenth of the threshold."""
-    figure, axes = plt.subplots(2, 2, figsize=(WIDE, 7.2), sharex=True, sharey=True)
+    figure, axes = plt.subplots(2, 2, figsize=(WIDE, 7.5), sharex=True, sharey=True)
     rng = np.random.default_rng(1)
     n = 1500
     labels = np.arange(n) % 3
@@ -208,20 +221,28 @@ def rings():
     grid = np.stack([*np.meshgrid(side, side), np.ones((150, 150))], 2).reshape(-1, 3)
     colours = matplotlib.colors.ListedColormap(COLOURS)
     for axis, (name, rules) in zip(axes.flat, ref.ARMS.items()):
-        p, taus, accuracy = trained(scale=0.1, **rules)
+        p, taus, _ = trained(scale=0.1, **rules)
         seen = []
-        infer(p, taus, points, seen, rules)
+        right = (infer(p, taus, points, seen, rules).argmax(1) == labels).mean()
         found = infer(p, taus, grid, seen, rules).argmax(1).reshape(150, 150)
         box = (side[0], side[-1], side[0], side[-1])
         style = dict(cmap=colours, vmin=0, vmax=2)
         axis.imshow(found, extent=box, origin="lower", alpha=0.35, interpolation="nearest", **style)
         axis.scatter(*points[:300, :2].T, c=labels[:300], s=7, **style)
-        axis.set_title(f"{name}: {accuracy:.1%} right", fontsize=10)
+        axis.set_title(f"{name}: {right:.1%} of {n} new points right", fontsize=10)
     for axis in axes[1]:
         axis.set_xlabel("x")
     for axis in axes[:, 0]:
         axis.set_ylabel("y")
-    figure.suptitle("Eqs. 1-11: three rings after 100 steps, batch norm starting at scale 0.1")
+    dot = dict(ls="", marker="o", ms=4)
+    handles = [
+        plt.Line2D([], [], color=c, label=f"ring {i + 1}", **dot) for i, c in enumerate(COLOURS)
+    ]
+    handles.append(
+        matplotlib.patches.Patch(color="grey", alpha=0.35, label="area: the network's answer")
+    )
+    figure.legend(handles=handles, fontsize=SMALL, ncol=4, loc="outside lower center")
+    figure.suptitle("Eqs. 1-5, 7-11: three rings after 100 steps, batch norm starting at scale 0.1")
     return figure
 
 
