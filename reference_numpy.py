@@ -85,8 +85,8 @@ def surrogate_width(theta, v_th=1.0, kappa=1.0):
 
 
 def firing_probability(f_c=1.0, mu=0.0, sigma=1.0):
-    """The share of a normal N(mu, sigma^2) above f_c (mu + sigma), where `lif_forward`'s floor is
-    below that: 15.87 % for f_c = 1 (Theorem 1); for any other f_c it depends on mu / sigma."""
+    """The share of a normal N(mu, sigma^2) above f_c (mu + sigma), not floored as in `lif_forward`:
+    1 - Phi(1), 15.87 %, at f_c = 1 (Theorem 1); at any other f_c it depends on mu / sigma."""
     return 1 - norm.cdf(f_c + (f_c - 1) * mu / sigma)
 
 
@@ -154,7 +154,7 @@ def lif_forward(
     >>> dcurrent.ravel().tolist(), float(dtau)
     ([-0.1875, 0.25, 1.0], 0.5)
 
-    Two neurons under AT+TGO, tau = 1/2. Of two, mean + std (std divides by n) is the larger:
+    Two neurons, AT+TGO, tau = 1/2. Of two numbers mean + std is the larger (std divides by n):
         U(1) = (1.5, 0.5)                theta = 1 + 0.5 = 1.5        k = 1 + tanh(0.5) = 1.462
         U(2) = (0 + 0.75, 0.25 + 0.75)   theta = 0.875 + 0.125 = 1    k = 1 + tanh(0) = 1
     Let L = S_1(2) + S_2(2), so dL/dU(2) = (1, 1). At t = 1 the second is not within k/2 of theta:
@@ -380,7 +380,7 @@ def train_rings(rng, steps=200, T=3, hidden=48, scale=1.0, threshold="true", wid
             dflat = dx.reshape(-1, hidden)
             dflat, dp["gamma", layer], dp["beta", layer] = batchnorm_backward(dflat, batchnorm)
             dx, dp["weight", layer] = linear_backward(dflat.reshape(dx.shape), linear)  # Eq. 11
-            taus[layer] = float(np.clip(taus[layer] - 0.1 * dtau, 0.01, 0.99))
+            taus[layer] = float(np.clip(taus[layer] - 0.1 * dtau, 0.01, 0.99))  # stays a leak
         for name in p:
             p[name], velocity[name] = sgd(p[name], dp[name], velocity[name])
     return p, taus

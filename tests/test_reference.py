@@ -921,6 +921,14 @@ def test_the_lessons_network_learns(lesson):
     assert rows[-1][1] < 0.15 and rows[-1][2] > 0.95
 
 
+def test_the_line_in_the_docstring_of_train_rings_runs(capsys):
+    lines = [line.strip() for line in ref.train_rings.__doc__.splitlines()]
+    (line,) = [line for line in lines if line.startswith("for ")]
+    exec(line, dict(ref=ref, np=np))
+    rows = capsys.readouterr().out.splitlines()
+    assert len(rows) == 200 and rows[0].startswith("(0, ")
+
+
 def test_the_lessons_table_is_what_the_arms_reach(lesson):
     """The paper's point: away from scale 1 vanilla is behind, at 0.1 it learns nothing."""
     found = {}
