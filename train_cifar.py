@@ -1,10 +1,10 @@
 """Train DS-ATGO on still pictures.
 
 python train_cifar.py                           the paper's recipe on CIFAR-10, downloaded
-python train_cifar.py --demo                    minutes on a CPU: vanilla beside AT+TGO
+python train_cifar.py --demo                    both arms: drawn pictures, 8 channels, 5 epochs
 python train_cifar.py --dataset cifar100        the paper's recipe on CIFAR-100
 python train_cifar.py --dataset folder --data DIR  DIR/train/CLASS/* and DIR/test|val/CLASS/*
-python train_cifar.py --dataset imagenet --data DIR  the same, ResNet-18 at 224x224, streamed
+python train_cifar.py --dataset imagenet --data DIR  streamed: resnet18, T 4, batch 32, 224x224
 torchrun --nproc-per-node=4 train_cifar.py ...  several processes
 """
 

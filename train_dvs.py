@@ -2,7 +2,7 @@
 
     python train_dvs.py --data DIR                  the paper's recipe on CIFAR10-DVS, ten archives
     python train_dvs.py --data DIR --download       fetches them first (figshare article 4724671)
-    python train_dvs.py --demo                      minutes on a CPU, before a simulated camera
+    python train_dvs.py --demo                      both arms: simulated, 4 channels, 14 epochs
     python train_dvs.py --dataset folder --data DIR  DIR/train|test/CLASS/*, or DIR/CLASS/*, --split
     python train_dvs.py --dataset folder --data DIR --simulate PICTURES  records PICTURES/CLASS/*
 

@@ -57,7 +57,7 @@ def commands(script):
     end them."""
     start = rf"(?:python|torchrun [^`\n]*?) {script.__name__}\.py"
     found = re.findall(start + r"([^`|&\n]*)", TEXT)
-    found += re.findall(rf"^    {start}((?: \S+)*)  ", script.__doc__, re.M)
+    found += re.findall(rf"^ *{start}((?: \S+)*)  ", script.__doc__, re.M)
     return [arguments.replace("$seed", "0") for arguments in found if "..." not in arguments]
 
 
