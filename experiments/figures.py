@@ -12,6 +12,7 @@ import argparse
 import collections
 import csv
 import datetime
+import itertools
 import pathlib
 import re
 import statistics
@@ -48,6 +49,8 @@ QUANTITIES = dict(  # title, factor, scale, limits
     width=("width k", 1, "linear", (0, 2.1)),
     gradient_available=("share with gradient, %", 100, "symlog", (0, 100)),
 )
+AS_IS = "kappa 1, V_th 1"
+IN_A_CELL = "test accuracy; training accuracy; training loss; firing; with gradient (%)"
 SHOWN = (1, 50, 100, 200, 400)  # epochs of the runs of 400
 AT_FLOOR = 0.0011  # a running threshold nears v_th / 1000 from above
 DATA = dict(
@@ -70,9 +73,14 @@ def table(run, name):
     return [{k: v if k == "layer" else float(v) for k, v in row.items()} for row in rows]
 
 
-def accuracy(run):
-    """Test accuracy of the last epoch, in percent."""
-    return 100 * table(run, "log")[-1]["test_accuracy"]
+def accuracy(run, of="test"):
+    """Accuracy of the last epoch, in percent."""
+    return 100 * table(run, "log")[-1][f"{of}_accuracy"]
+
+
+def loss(run):
+    """Training loss of the last epoch."""
+    return table(run, "log")[-1]["loss"]
 
 
 def last_epoch(run, column):
@@ -83,6 +91,10 @@ def last_epoch(run, column):
         if row["epoch"] == rows[-1]["epoch"]:
             result[row["layer"]].append(row[column])
     return result
+
+
+def has_ended(run):
+    return (RESULTS / "runs" / run / "log.csv").exists()
 
 
 def seed_of(run):
@@ -140,10 +152,22 @@ def percent(values):
     return f"{statistics.mean(values):.1f} +- {statistics.stdev(values):.1f}"
 
 
-def ahead(runs, others):
+def scores(runs):
+    """Test accuracy; training accuracy; training loss."""
+    training = statistics.mean(accuracy(run, "train") for run in runs)
+    mean = statistics.mean(loss(run) for run in runs)
+    return f"{percent([accuracy(run) for run in runs])}; {training:.1f}; {mean:.3f}"
+
+
+def ahead(runs, others, of="test"):
     """How far the first runs are ahead of the others, in points of accuracy, paired by seed."""
-    pairs = [accuracy(a) - accuracy(b) for a, b in zip(runs, others)]
+    pairs = [accuracy(a, of) - accuracy(b, of) for a, b in zip(runs, others)]
     return f"{pairs[0]:+.1f}" if len(pairs) == 1 else "{:+.1f} +- {:.1f}".format(*interval(pairs))
+
+
+def both_ahead(runs, others):
+    """The same; and in points of training accuracy."""
+    return f"{ahead(runs, others)}; {ahead(runs, others, 'train')}"
 
 
 # ---- figures ----
@@ -166,8 +190,9 @@ def arms():
     paper = {"CIFAR-100": "80.59 +- 0.17", "ImageNet": "68.86 +- 0.25"}
     paper["CIFAR10-DVS itself"] = "83.70 +- 0.41"
     rows += [[title, *["not run"] * 6, score] for title, score in paper.items()]
-    head = ["test accuracy, %", *ARMS.values(), "AT+TGO minus vanilla, paired, 95 % interval"]
-    head += ["each alone, minus vanilla (3 seeds)", "the paper, full scale"]
+    head = ["test accuracy, %; training accuracy, %; training loss", *ARMS.values()]
+    head += ["AT+TGO minus vanilla, paired, 95 % interval: test; training accuracy"]
+    head += ["each alone, minus vanilla (3 seeds): the same", "the paper, full scale"]
     return markdown(head, rows)
 
 
@@ -183,12 +208,12 @@ def row_of_arms(data):
     cells = []
     for name in ARMS:
         there = full or name in PAIR
-        cells.append(percent([accuracy(run) for run in runs[name]]) if there else "not run")
+        cells.append(scores(runs[name]) if there else "not run")
     seeds = MORE if full else SEEDS
     vanilla, both = ([f"{data}-{name}-{seed}" for seed in seeds] for name in PAIR)
-    cells.append(f"{ahead(both, vanilla)} ({len(seeds)} seeds)")
-    alone = [f"{name} {ahead(runs[name], runs['vanilla'])}" for name in ("AT", "TGO") if full]
-    return [DATA[data], *cells, "; ".join(alone) or "not run", paper[data]]
+    cells.append(f"{both_ahead(both, vanilla)} ({len(seeds)} seeds)")
+    alone = [f"{name} {both_ahead(runs[name], runs['vanilla'])}" for name in ("AT", "TGO") if full]
+    return [DATA[data], *cells, ", ".join(alone) or "not run", paper[data]]
 
 
 def layers():
@@ -354,23 +379,23 @@ def rules():
         for label, name in names.items():
             seeds = MORE if label in more else SEEDS
             groups[label] = [f"{name}-{seed}" for seed in seeds]
-        scores = [[accuracy(run) for run in runs] for runs in groups.values()]
-        axis.boxplot(scores, tick_labels=list(groups))
-        for i, values in enumerate(scores, 1):
+        points = [[accuracy(run) for run in runs] for runs in groups.values()]
+        axis.boxplot(points, tick_labels=list(groups))
+        for i, values in enumerate(points, 1):
             axis.plot([i] * len(values), values, "k.", ms=4)
         axis.set_title(f"{DATA[data]}: test accuracy, % (Fig. 7)", fontsize=9)
         axis.tick_params(labelsize=7)
-        for (label, runs), values in zip(groups.items(), scores):
-            minus = "-" if label == "true" else ahead(runs, groups["true"])
-            rows.append([DATA[data], label, str(len(runs)), percent(values), minus])
+        for label, runs in groups.items():
+            minus = "-" if label == "true" else both_ahead(runs, groups["true"])
+            rows.append([DATA[data], label, str(len(runs)), scores(runs), minus])
     singles = {"momentum-0.5": "momentum 0.5", "momentum-0.02": "momentum 0.02"}
     singles["learned"] = "learned threshold"
     for run, label in singles.items():
-        score = percent([accuracy(run)])
-        minus = ahead([run], ["pictures-both-0"])
-        rows.append([f"{DATA['pictures']}, seed 0", label, "1", score, minus])
+        minus = both_ahead([run], ["pictures-both-0"])
+        rows.append([f"{DATA['pictures']}, seed 0", label, "1", scores([run]), minus])
     save(figure, "fig7-rules")
-    return markdown(["data", "rule", "seeds", "test accuracy, %", "minus AT+TGO, paired"], rows)
+    head = ["data", "rule", "seeds", "test accuracy, %; training accuracy, %; training loss"]
+    return markdown([*head, "minus AT+TGO, paired: test; training accuracy"], rows)
 
 
 def when():
@@ -386,9 +411,8 @@ def when():
         for scale in scales:
             start = "pictures" if scale == 1 else f"scale-{scale}"
             runs[name].append([f"{start}-{name}-{seed}" for seed in seeds])
-        scores = [[accuracy(run) for run in group] for group in runs[name]]
-        cells = [[percent(values) for values in scores]]
-        curves = [[statistics.mean(values) for values in scores]]
+        cells = [[scores(group) for group in runs[name]]]
+        curves = [[statistics.mean(accuracy(run) for run in group) for group in runs[name]]]
         for column in ("firing_rate", "gradient_available"):
             curves.append([mean_over_layers(group, column) for group in runs[name]])
             cells.append([f"{value:.1f}" for value in curves[-1]])
@@ -403,7 +427,7 @@ def when():
         axis.set(title=title, xlabel="initial scale of batch norm")
     axes[0].legend(fontsize=8)
     save(figure, "when-scale")
-    head = ["accuracy; firing; with gradient, %", *(f"scale {scale}" for scale in scales)]
+    head = [IN_A_CELL, *(f"scale {scale}" for scale in scales)]
     return markdown(head, rows)
 
 
@@ -456,8 +480,7 @@ def settings():
         for runs in pair:
             firing = mean_over_layers(runs, "firing_rate")
             shares.append(mean_over_layers(runs, "gradient_available"))
-            score = percent([accuracy(run) for run in runs])
-            cells.append(f"{score}; {firing:.1f}; {shares[-1]:.1f}")
+            cells.append(f"{scores(runs)}; {firing:.1f}; {shares[-1]:.1f}")
         if not scaled:  # the scales have a table of their own
             pull = exposure(pair[0][0])
             of = "-" if np.isnan(pull) else f"{pull:.3g}"
@@ -485,8 +508,70 @@ def settings():
         xlim=(-1, 28),
     )
     save(figure, "when-settings")
-    columns = [f"{label}: accuracy; firing; with gradient, %" for label in PAIR.values()]
+    columns = [f"{label}: {IN_A_CELL}" for label in PAIR.values()]
     return markdown(["setting", "seeds", "E", *columns, "AT+TGO minus vanilla"], rows)
+
+
+def searched():
+    """{setting: runs of vanilla, runs of AT+TGO}: the same search for both arms, eight seeds."""
+    found = {}
+    for kappa, v_th in itertools.product((1, 2, 3), (1, 0.5)):
+        title = f"kappa {kappa}, V_th {v_th}"
+        names = f"equal-{{}}-kappa-{kappa}-v_th-{v_th}-{{}}"
+        found[title] = "pictures-{}-{}" if title == AS_IS else names
+    found["decay 1e-4, not on batch norm and leak"] = "equal-{}-norm-1e-4-{}"
+    found["decay 5e-3, not on batch norm and leak"] = "equal-{}-norm-5e-3-{}"
+    found["decay 5e-3"] = "equal-{}-decay-5e-3-{}"
+    pairs = {}
+    for title, names in found.items():
+        pairs[title] = [[names.format(arm, seed) for seed in MORE] for arm in PAIR]
+    for arm, runs in zip(PAIR, pairs["decay 5e-3"]):
+        runs[: len(SEEDS)] = [f"decay-{arm}-{seed}" for seed in SEEDS]
+    return pairs
+
+
+def equal():
+    """Both arms with the same search, the best of each, and vanilla's wider window at other
+    scales."""
+    rows = []
+    complete = {}
+    for title, pair in searched().items():
+        if all(map(has_ended, sum(pair, []))):
+            complete[title] = pair
+            vanilla, both = pair
+            minus = [ahead(runs, as_is) for runs, as_is in zip(pair, complete[AS_IS])]
+            of = [scores(vanilla), scores(both), both_ahead(both, vanilla)]
+            rows.append([title, *of, "-" if title == AS_IS else "; ".join(minus)])
+        else:
+            rows.append([title, *["not run"] * 4])
+    titles = [max(complete, key=lambda title: best(complete[title][i])) for i in range(2)]
+    vanilla, both = (complete[title][i] for i, title in enumerate(titles))
+    title = "each arm's best: {}; {}".format(*titles)
+    rows.append([title, scores(vanilla), scores(both), both_ahead(both, vanilla), "-"])
+    head = ["setting, eight seeds", "vanilla: test accuracy, %; training accuracy, %; loss"]
+    head += ["AT+TGO: the same", "AT+TGO minus vanilla, paired: test; training accuracy"]
+    table = markdown([*head, f"minus {AS_IS}, test accuracy: vanilla; AT+TGO"], rows)
+    return f"{table}\n\n{scaled()}"
+
+
+def best(runs):
+    return statistics.mean(accuracy(run) for run in runs)
+
+
+def scaled():
+    """Vanilla with kappa 2 at each scale of batch norm, beside AT+TGO, three seeds."""
+    cells = {"vanilla, kappa 2": [], "AT+TGO": [], "AT+TGO minus vanilla, kappa 2": []}
+    scales = sorted([1, *SCALES])
+    for scale in scales:
+        names = [f"equal-vanilla-kappa-2-scale-{scale}", f"scale-{scale}-both"]
+        names = ["equal-vanilla-kappa-2-v_th-1", "pictures-both"] if scale == 1 else names
+        vanilla, both = ([f"{name}-{seed}" for seed in SEEDS] for name in names)
+        there = all(map(has_ended, vanilla))
+        found = [scores(vanilla), scores(both), both_ahead(both, vanilla)] if there else []
+        for row, cell in zip(cells.values(), found or ["not run"] * 3):
+            row.append(cell)
+    head = ["batch norm's scale at the start, three seeds", *map(str, scales)]
+    return markdown(head, [[title, *row] for title, row in cells.items()])
 
 
 def recipe():
@@ -548,11 +633,10 @@ def row_of_recipe(label, runs, vanilla):
         return [label, "0", *["not run"] * 14]
     both = [seed for seed in runs if seed in vanilla]
     minus = ahead([runs[seed] for seed in both], [vanilla[seed] for seed in both]) if both else "-"
-    last = [table(run, "log")[-1] for run in runs.values()]
     cells = [percent([accuracy(run) for run in runs.values()])]
     cells.append("-" if runs == vanilla else minus)
-    cells.append(percent([100 * row["train_accuracy"] for row in last]))
-    cells.append(f"{statistics.mean(row['loss'] for row in last):.3f}")
+    cells.append(percent([accuracy(run, "train") for run in runs.values()]))
+    cells.append(f"{statistics.mean(loss(run) for run in runs.values()):.3f}")
     columns = ("firing_rate", "gradient_available")
     cells.append("; ".join(f"{mean_over_layers(runs.values(), name):.1f}" for name in columns))
     for column in ("u_std", "threshold", "width", "gamma", "tau"):
@@ -601,7 +685,32 @@ def mechanism():
     save(figure, "recipe-mechanism")
     head = ["arm, seed 0", "layer", "mean of U", "sigma", "theta", "k", "gamma", "firing, %"]
     head += ["with gradient, %", "the same if U were normal, %"]
-    return markdown(head, rows)
+    return f"{markdown(head, rows)}\n\n{each_seed()}"
+
+
+def each_seed():
+    """The same in figures, for every run of the recipe's length."""
+    rows = []
+    for name, label in RECIPE.items():
+        for seed, run in ended(f"recipe-{name}").items():
+            shares = shares_over_epochs(run)
+            starved = [sum(x < 0.01 for x in shares[epoch].values()) for epoch in SHOWN]
+            floored = collections.defaultdict(set)  # at one of the timesteps
+            for row in table(run, "layers"):
+                if row["threshold"] < AT_FLOOR:
+                    floored[row["epoch"]].add(row["layer"])
+            cells = [f"{accuracy(run):.1f}", f"{loss(run):.3f}"]
+            for column in ("u_std", "threshold"):
+                values = sum(last_epoch(run, column).values(), [])
+                cells.append(f"{min(values):.2g} to {max(values):.3g}")
+            for counts in (starved, [len(floored[epoch]) for epoch in SHOWN]):
+                cells.append("; ".join(map(str, counts)))
+            least = min(shares[SHOWN[-1]].items(), key=lambda pair: pair[1])
+            cells.append(f"{least[0].removesuffix('.neuron')}, {100 * least[1]:.1f}")
+            rows.append([label, str(seed), *cells])
+    head = ["arm", "seed", "test accuracy, %", "training loss", "sigma at the end", "theta"]
+    head += ["layers with gradient in less than 1 %", "layers at theta's floor"]
+    return markdown([*head, "least layer at the end, its share with gradient, %"], rows)
 
 
 def over_epochs(run):
@@ -645,8 +754,8 @@ def others():
             continue
         rates = np.array([over_layers(run, "firing_rate") for run in runs])  # [seeds, layers]
         available = np.array([over_layers(run, "gradient_available") for run in runs])
-        losses = [table(run, "log")[-1]["loss"] for run in runs]
-        training = [100 * table(run, "log")[-1]["train_accuracy"] for run in runs]
+        losses = [loss(run) for run in runs]
+        training = [accuracy(run, "train") for run in runs]
         minus = "-" if name == "pictures-vanilla" else ahead(runs, vanilla)
         cells = [percent([accuracy(run) for run in runs]), minus, percent(training)]
         cells += [f"{statistics.mean(losses):.3f}", percent(rates.mean(1)), percent(rates.std(1))]
@@ -697,7 +806,7 @@ def fill(name, content, made):
     path.write_text(f"{before}{mark}\n{content}\n\n{folded(made)}\n\n{end}{after}")
 
 
-PARTS = (arms, layers, closed_form, rules, when, settings, recipe, mechanism, others)
+PARTS = (arms, layers, closed_form, rules, when, settings, equal, recipe, mechanism, others)
 
 if __name__ == "__main__":
     raw = argparse.RawDescriptionHelpFormatter

@@ -91,7 +91,9 @@ def test_table_1_of_the_page_is_what_the_logs_say(title, data):
         if cell != "not run":
             runs = [f"{data}-{name}-{seed}" for seed in range(3)]
             scores = [100 * float(logged(run, "log")[-1]["test_accuracy"]) for run in runs]
-            assert cell == f"{statistics.mean(scores):.1f} +- {statistics.stdev(scores):.1f}"
+            mean = f"{statistics.mean(scores):.1f} +- {statistics.stdev(scores):.1f}"
+            loss = statistics.mean(float(logged(run, "log")[-1]["loss"]) for run in runs)
+            assert cell.startswith(f"{mean}; ") and cell.endswith(f"; {loss:.3f}")
     assert cells[0] != "not run" != cells[3]
 
 
