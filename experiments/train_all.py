@@ -175,6 +175,8 @@ def others(still):
     for seed, name in itertools.product(SEEDS, ("LTMD", "MPDAGL", "ASGS")):
         flags = f"--neuron experiments/baselines.py:{name} --seed {seed}"
         runs[f"baseline-{name}-{seed}"] = still(flags)
+    flags = "--neuron experiments/baselines.py:ASGS --weight-decay 1e-3"
+    runs["twenty-ASGS-0"] = still(flags, epochs=20)  # Fig. 9
     return runs
 
 
