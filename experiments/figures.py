@@ -50,7 +50,6 @@ QUANTITIES = dict(  # title, factor, scale, limits
     gradient_available=("share with gradient, %", 100, "symlog", (0, 100)),
 )
 AS_IS = "kappa 1, V_th 1"
-IN_A_CELL = "test accuracy; training accuracy; training loss; firing; with gradient (%)"
 SHOWN = (1, 50, 100, 200, 400)  # epochs of the runs of 400
 AT_FLOOR = 0.0011  # a running threshold nears v_th / 1000 from above
 DATA = dict(
@@ -73,14 +72,22 @@ def table(run, name):
     return [{k: v if k == "layer" else float(v) for k, v in row.items()} for row in rows]
 
 
-def accuracy(run, of="test"):
-    """Accuracy of the last epoch, in percent."""
-    return 100 * table(run, "log")[-1][f"{of}_accuracy"]
+def accuracy(run):
+    """Test accuracy of the last epoch, in percent."""
+    return 100 * table(run, "log")[-1]["test_accuracy"]
+
+
+def trained(run):
+    """Training accuracy of the last epoch, in percent."""
+    return 100 * table(run, "log")[-1]["train_accuracy"]
 
 
 def loss(run):
     """Training loss of the last epoch."""
     return table(run, "log")[-1]["loss"]
+
+
+SCORES = {"test accuracy, %": accuracy, "training accuracy, %": trained, "training loss": loss}
 
 
 def last_epoch(run, column):
@@ -131,9 +138,17 @@ def over_layers(run, column):
     return [100 * statistics.mean(values) for values in last_epoch(run, column).values()]
 
 
-def mean_over_layers(runs, column):
-    """In percent, the mean over layers, timesteps and runs."""
-    return statistics.mean(statistics.mean(over_layers(run, column)) for run in runs)
+def fires(run):
+    """In percent, the mean over layers and timesteps."""
+    return statistics.mean(over_layers(run, "firing_rate"))
+
+
+def learns(run):
+    """The share with gradient, in percent, the mean over layers and timesteps."""
+    return statistics.mean(over_layers(run, "gradient_available"))
+
+
+SHARES = {"firing, %": fires, "with gradient, %": learns}
 
 
 def save(figure, name):
@@ -146,57 +161,63 @@ def markdown(head, rows):
     return "\n".join(f"| {' | '.join(row)} |" for row in [head, ["---"] * len(head), *rows])
 
 
-def percent(values):
+def percent(values, places=1):
+    mean = f"{statistics.mean(values):.{places}f}"
     if len(values) == 1:
-        return f"{values[0]:.1f}"
-    return f"{statistics.mean(values):.1f} +- {statistics.stdev(values):.1f}"
+        return mean
+    return f"{mean} +- {statistics.stdev(values):.{places}f}"
 
 
-def scores(runs):
-    """Test accuracy; training accuracy; training loss."""
-    training = statistics.mean(accuracy(run, "train") for run in runs)
-    mean = statistics.mean(loss(run) for run in runs)
-    return f"{percent([accuracy(run) for run in runs])}; {training:.1f}; {mean:.3f}"
+def score(runs, of=accuracy):
+    return percent([of(run) for run in runs], places_of(of))
 
 
-def ahead(runs, others, of="test"):
-    """How far the first runs are ahead of the others, in points of accuracy, paired by seed."""
-    pairs = [accuracy(a, of) - accuracy(b, of) for a, b in zip(runs, others)]
-    return f"{pairs[0]:+.1f}" if len(pairs) == 1 else "{:+.1f} +- {:.1f}".format(*interval(pairs))
+def ahead(runs, others, of=accuracy):
+    """How far the first runs are ahead of the others, paired by seed."""
+    pairs = [of(a) - of(b) for a, b in zip(runs, others)]
+    mean, *half = interval(pairs) if len(pairs) > 1 else pairs
+    places = places_of(of)
+    return " +- ".join([f"{mean:+.{places}f}", *(f"{x:.{places}f}" for x in half)])
 
 
-def both_ahead(runs, others):
-    """The same; and in points of training accuracy."""
-    return f"{ahead(runs, others)}; {ahead(runs, others, 'train')}"
+def places_of(of):
+    return 3 if of is loss else 1
+
+
+def side_by_side(pair, of, places=1):
+    """Means of vanilla's and AT+TGO's runs."""
+    return " / ".join(f"{statistics.mean(map(of, runs)):.{places}f}" for runs in pair)
 
 
 # ---- figures ----
 def arms():
     """Fig. 6 and Table 1: four arms, three seeds, pictures and events."""
     figure, axes = plt.subplots(2, 2, figsize=(10, 7))
-    for data, (loss, test) in zip(("pictures", "objects"), axes):
+    for data, (left, right) in zip(("pictures", "objects"), axes):
         for name, label in ARMS.items():
             logs = [table(f"{data}-{name}-{seed}", "log") for seed in SEEDS]
-            for axis, column in ((loss, "loss"), (test, "test_accuracy")):
+            for axis, column in ((left, "loss"), (right, "test_accuracy")):
                 curves = np.array([[row[column] for row in log] for log in logs])
                 epochs = range(1, curves.shape[1] + 1)
                 axis.plot(epochs, curves.mean(0), label=label)
                 axis.fill_between(epochs, curves.min(0), curves.max(0), alpha=0.12)
-        loss.set(title=f"{DATA[data]}: training loss", xlabel="epoch")
-        test.set(title="test accuracy", xlabel="epoch")
-        loss.legend(fontsize=8)
+        left.set(title=f"{DATA[data]}: training loss", xlabel="epoch")
+        right.set(title="test accuracy", xlabel="epoch")
+        left.legend(fontsize=8)
     save(figure, "fig6-arms")
-    rows = [row_of_arms(data) for data in DATA]
+    rows = []
+    for data in DATA:
+        rows += rows_of_arms(data)
     paper = {"CIFAR-100": "80.59 +- 0.17", "ImageNet": "68.86 +- 0.25"}
     paper["CIFAR10-DVS itself"] = "83.70 +- 0.41"
-    rows += [[title, *["not run"] * 6, score] for title, score in paper.items()]
-    head = ["test accuracy, %; training accuracy, %; training loss", *ARMS.values()]
-    head += ["AT+TGO minus vanilla, paired, 95 % interval: test; training accuracy"]
-    head += ["each alone, minus vanilla (3 seeds): the same", "the paper, full scale"]
-    return markdown(head, rows)
+    for title, theirs in paper.items():
+        rows.append([title, "test accuracy, %", *["not run"] * 7, theirs])
+    head = ["data", "after the last epoch", *ARMS.values()]
+    head += [f"{ARMS[name]} minus vanilla, paired" for name in ("both", "AT", "TGO")]
+    return markdown([*head, "the paper, full scale: vanilla, AT+TGO"], rows)
 
 
-def row_of_arms(data):
+def rows_of_arms(data):
     paper = dict(
         pictures="CIFAR-10: 95.20 (96.91 - 1.71), 96.91 +- 0.12",
         objects="CIFAR10-DVS: 81.40 (83.70 - 2.30), 83.70",
@@ -204,16 +225,19 @@ def row_of_arms(data):
         simulated="CIFAR10-DVS: the same",
     )
     full = data in ("pictures", "objects")  # all arms, more seeds
-    runs = {name: [f"{data}-{name}-{seed}" for seed in SEEDS] for name in ARMS}
-    cells = []
-    for name in ARMS:
-        there = full or name in PAIR
-        cells.append(scores(runs[name]) if there else "not run")
+    names = ARMS if full else PAIR
+    runs = {name: [f"{data}-{name}-{seed}" for seed in SEEDS] for name in names}
     seeds = MORE if full else SEEDS
     vanilla, both = ([f"{data}-{name}-{seed}" for seed in seeds] for name in PAIR)
-    cells.append(f"{both_ahead(both, vanilla)} ({len(seeds)} seeds)")
-    alone = [f"{name} {both_ahead(runs[name], runs['vanilla'])}" for name in ("AT", "TGO") if full]
-    return [DATA[data], *cells, ", ".join(alone) or "not run", paper[data]]
+    rows = []
+    for title, of in SCORES.items():
+        cells = [score(runs[name], of) if name in runs else "not run" for name in ARMS]
+        cells.append(f"{ahead(both, vanilla, of)} ({len(seeds)} seeds)")
+        for name in ("AT", "TGO"):
+            there = name in runs
+            cells.append(ahead(runs[name], runs["vanilla"], of) if there else "not run")
+        rows.append([DATA[data], title, *cells, paper[data] if of is accuracy else "-"])
+    return rows
 
 
 def layers():
@@ -223,10 +247,8 @@ def layers():
     (first, second, gradient), (steps, spread, over) = axes
     rows = []
     for kind, data, label, runs in groups_of_layers():
-        rates = np.array([over_layers(run, "firing_rate") for run in runs])  # [seeds, layers]
         available = np.array([over_layers(run, "gradient_available") for run in runs])
-        of_runs = [list(last_epoch(run, "firing_rate").values()) for run in runs]
-        by_layer = 100 * np.mean(of_runs, 0)  # [layers, T]
+        by_layer = firing_by_layer(runs)
         lines = []
         if kind == "pictures":
             lines = zip((first, second, gradient), (*by_layer.T, available.mean(0)))
@@ -240,8 +262,7 @@ def layers():
             axis.plot(range(1, len(line) + 1), line, style, ms=3, label=title)
         thresholds = [last_epoch(run, "threshold").values() for run in runs]
         floored = [sum(min(t) < AT_FLOOR for t in of_run) for of_run in thresholds]
-        shares = [percent(rates.mean(1)), percent(rates.std(1)), f"{np.ptp(by_layer.mean(0)):.1f}"]
-        shares += [percent(available.mean(1)), percent(available.min(1))]
+        shares = [*steadiness(runs), percent(available.mean(1)), percent(available.min(1))]
         shares += [percent(available[:, -3:].mean(1)), f"{statistics.mean(floored):.1f}"]
         rows.append([data, label, *shares])
     thresholds_over_training(over)
@@ -266,6 +287,18 @@ def layers():
     vanilla = "the paper: firing CIFAR-10, | vanilla | 10.66 | - | - | - | - | below 15.13 | -"
     both = "gradient CIFAR-100 | AT+TGO | 15 | 1.62 | - | - | above 38.53 | 36.54 | -"
     return markdown(head, rows + [vanilla.split(" | "), both.split(" | ")])
+
+
+def firing_by_layer(runs):
+    """[layers, T] in percent, the mean over runs."""
+    return 100 * np.mean([list(last_epoch(run, "firing_rate").values()) for run in runs], 0)
+
+
+def steadiness(runs):
+    """Firing; its deviation over layers; the largest minus the smallest of the timesteps' means."""
+    rates = np.array([over_layers(run, "firing_rate") for run in runs])  # [seeds, layers]
+    over_time = np.ptp(firing_by_layer(runs).mean(0))
+    return [percent(rates.mean(1)), percent(rates.std(1)), f"{over_time:.1f}"]
 
 
 def groups_of_layers():
@@ -386,16 +419,21 @@ def rules():
         axis.set_title(f"{DATA[data]}: test accuracy, % (Fig. 7)", fontsize=9)
         axis.tick_params(labelsize=7)
         for label, runs in groups.items():
-            minus = "-" if label == "true" else both_ahead(runs, groups["true"])
-            rows.append([DATA[data], label, str(len(runs)), scores(runs), minus])
+            rows.append(row_of_rules(DATA[data], label, runs, groups["true"]))
     singles = {"momentum-0.5": "momentum 0.5", "momentum-0.02": "momentum 0.02"}
     singles["learned"] = "learned threshold"
     for run, label in singles.items():
-        minus = both_ahead([run], ["pictures-both-0"])
-        rows.append([f"{DATA['pictures']}, seed 0", label, "1", scores([run]), minus])
+        data = f"{DATA['pictures']}, seed 0"
+        rows.append(row_of_rules(data, label, [run], ["pictures-both-0"]))
     save(figure, "fig7-rules")
-    head = ["data", "rule", "seeds", "test accuracy, %; training accuracy, %; training loss"]
-    return markdown([*head, "minus AT+TGO, paired: test; training accuracy"], rows)
+    head = ["data", "rule", "seeds", *SCORES, "minus AT+TGO, paired: test accuracy"]
+    return markdown([*head, "training accuracy"], rows)
+
+
+def row_of_rules(data, label, runs, both):
+    cells = [score(runs, of) for of in SCORES.values()]
+    minus = [ahead(runs, both, of) for of in (accuracy, trained)]
+    return [data, label, str(len(runs)), *cells, *(["-", "-"] if runs == both else minus)]
 
 
 def when():
@@ -403,32 +441,32 @@ def when():
     TGO alone."""
     figure, axes = plt.subplots(1, 3, figsize=(13, 4))
     scales = sorted([1, *SCALES])
-    rows = []
     runs = {}
     for name, label in ARMS.items():
-        seeds = SEEDS if name in PAIR else (0,)
-        runs[name] = []
-        for scale in scales:
-            start = "pictures" if scale == 1 else f"scale-{scale}"
-            runs[name].append([f"{start}-{name}-{seed}" for seed in seeds])
-        cells = [[scores(group) for group in runs[name]]]
-        curves = [[statistics.mean(accuracy(run) for run in group) for group in runs[name]]]
-        for column in ("firing_rate", "gradient_available"):
-            curves.append([mean_over_layers(group, column) for group in runs[name]])
-            cells.append([f"{value:.1f}" for value in curves[-1]])
-        title = label if name in PAIR else f"{label}, seed 0"
-        style = "o-" if name in PAIR else "x:"
-        for axis, values in zip(axes, curves):
-            axis.semilogx(scales, values, style, label=title, base=2)
-        rows.append([title, *("; ".join(values) for values in zip(*cells))])
-    minus = [ahead(*pair) for pair in zip(runs["both"], runs["vanilla"])]
-    rows.append(["AT+TGO minus vanilla, paired, 95 % interval", *minus])
-    for axis, title in zip(axes, ("test accuracy, %", "firing rate, %", "share with gradient, %")):
+        for seeds in (SEEDS, (0,)) if name in PAIR else [(0,)]:
+            groups = runs[label if seeds == SEEDS else f"{label}, seed 0"] = []
+            for scale in scales:
+                start = "pictures" if scale == 1 else f"scale-{scale}"
+                groups.append([f"{start}-{name}-{seed}" for seed in seeds])
+    of_axes = ("test accuracy, %", "firing, %", "with gradient, %")
+    rows = []
+    for title, of in (SCORES | SHARES).items():
+        for label, groups in runs.items():
+            if label in PAIR.values() or of not in (trained, loss):
+                rows.append([title, label, *(score(group, of) for group in groups)])
+            if title in of_axes and (label in PAIR.values() or label.startswith(("AT,", "TGO"))):
+                values = [statistics.mean(map(of, group)) for group in groups]
+                axis = axes[of_axes.index(title)]
+                style = "o-" if label in PAIR.values() else "x:"
+                axis.semilogx(scales, values, style, label=label, base=2)
+        if of in (accuracy, trained):
+            minus = [ahead(*pair, of) for pair in zip(runs["AT+TGO"], runs["vanilla"])]
+            rows.append([title, "AT+TGO minus vanilla, paired, 95 % interval", *minus])
+    for axis, title in zip(axes, of_axes):
         axis.set(title=title, xlabel="initial scale of batch norm")
     axes[0].legend(fontsize=8)
     save(figure, "when-scale")
-    head = [IN_A_CELL, *(f"scale {scale}" for scale in scales)]
-    return markdown(head, rows)
+    return markdown(["", "arm", *(f"scale {scale}" for scale in scales)], rows)
 
 
 def pairs_of_runs():
@@ -459,8 +497,8 @@ def pairs_of_runs():
         "VGGSNN": one("arch-vggsnn"),
         "ResNet-18": one("arch-resnet18"),
         "ResNet-18, 4 channels: 16 features": narrow(1.0),
-        "the same, f_c 0.8": narrow(0.8),
-        "the same, f_c 0.6": narrow(0.6),
+        "the same run of vanilla, f_c 0.8": narrow(0.8),
+        "the same run of vanilla, f_c 0.6": narrow(0.6),
         "events, objects, frames of equal time": seeds("objects", MORE),
         "events, objects, frames of equal count": seeds("count"),
         "events, N-MNIST": seeds("nmnist"),
@@ -475,16 +513,13 @@ def settings():
     rows = []
     for i, (title, pair) in enumerate(pairs.items()):
         scaled = title.startswith("batch norm's scale")
-        cells = []
-        shares = []
-        for runs in pair:
-            firing = mean_over_layers(runs, "firing_rate")
-            shares.append(mean_over_layers(runs, "gradient_available"))
-            cells.append(f"{scores(runs)}; {firing:.1f}; {shares[-1]:.1f}")
         if not scaled:  # the scales have a table of their own
             pull = exposure(pair[0][0])
-            of = "-" if np.isnan(pull) else f"{pull:.3g}"
-            rows.append([title, str(len(pair[0])), of, *cells, ahead(*pair[::-1])])
+            minus = [ahead(*pair[::-1], of) for of in (accuracy, trained)]
+            cells = [*map(score, pair), *minus, side_by_side(pair, loss, 3)]
+            cells += [side_by_side(pair, of) for of in SHARES.values()]
+            e = "-" if np.isnan(pull) else f"{pull:.3g}"
+            rows.append([title, str(len(pair[0])), e, *cells])
         points = [accuracy(b) - accuracy(a) for a, b in zip(*pair)]
         mean = statistics.mean(points)
         axis.plot(points, [i] * len(points), ".", color="C0")
@@ -492,10 +527,12 @@ def settings():
         colour = "C2" if scaled else "C0"
         colour = "C1" if "event" in title else colour
         size = 3 + 2 * len(points)
-        against.plot(shares[0], mean, "o", ms=size, color=colour, alpha=0.6)
-        if abs(mean) > 3:
+        share = statistics.mean(map(learns, pair[0]))
+        if "the same" not in title:  # that run of vanilla is in the picture already
+            against.plot(share, mean, "o", ms=size, color=colour, alpha=0.6)
+        if abs(mean) > 3 and "the same" not in title:
             side = "bottom" if scaled else "top"
-            against.annotate(title, (shares[0], mean), fontsize=6, va=side)
+            against.annotate(title, (share, mean), fontsize=6, va=side)
     axis.axvline(0, color="grey", lw=0.5)
     axis.set_yticks(range(len(pairs)), list(pairs), fontsize=7)
     axis.invert_yaxis()
@@ -508,8 +545,10 @@ def settings():
         xlim=(-1, 28),
     )
     save(figure, "when-settings")
-    columns = [f"{label}: {IN_A_CELL}" for label in PAIR.values()]
-    return markdown(["setting", "seeds", "E", *columns, "AT+TGO minus vanilla"], rows)
+    head = ["setting", "seeds", "E", "vanilla, test accuracy, %", "AT+TGO"]
+    head += ["AT+TGO minus vanilla, paired", "the same in training accuracy"]
+    head += [f"{title}: vanilla / AT+TGO" for title in ("training loss", *SHARES)]
+    return markdown(head, rows)
 
 
 def searched():
@@ -538,40 +577,47 @@ def equal():
     for title, pair in searched().items():
         if all(map(has_ended, sum(pair, []))):
             complete[title] = pair
-            vanilla, both = pair
             minus = [ahead(runs, as_is) for runs, as_is in zip(pair, complete[AS_IS])]
-            of = [scores(vanilla), scores(both), both_ahead(both, vanilla)]
-            rows.append([title, *of, "-" if title == AS_IS else "; ".join(minus)])
+            rows.append([title, *row_of_search(pair), *(["-", "-"] if title == AS_IS else minus)])
         else:
-            rows.append([title, *["not run"] * 4])
-    titles = [max(complete, key=lambda title: best(complete[title][i])) for i in range(2)]
-    vanilla, both = (complete[title][i] for i, title in enumerate(titles))
-    title = "each arm's best: {}; {}".format(*titles)
-    rows.append([title, scores(vanilla), scores(both), both_ahead(both, vanilla), "-"])
-    head = ["setting, eight seeds", "vanilla: test accuracy, %; training accuracy, %; loss"]
-    head += ["AT+TGO: the same", "AT+TGO minus vanilla, paired: test; training accuracy"]
-    table = markdown([*head, f"minus {AS_IS}, test accuracy: vanilla; AT+TGO"], rows)
-    return f"{table}\n\n{scaled()}"
+            rows.append([title, *["not run"] * 8])
+    titles = []
+    for i in range(2):
+        mean = {title: statistics.mean(map(accuracy, pair[i])) for title, pair in complete.items()}
+        titles.append(max(mean, key=mean.get))
+    pair = [complete[title][i] for i, title in enumerate(titles)]
+    rows.append(["each arm's best: {}; {}".format(*titles), *row_of_search(pair), "-", "-"])
+    head = ["setting, eight seeds", "vanilla, test accuracy, %", "AT+TGO"]
+    head += ["AT+TGO minus vanilla, paired", "the same in training accuracy"]
+    head += ["training accuracy, %: vanilla / AT+TGO", "training loss: vanilla / AT+TGO"]
+    head += [f"vanilla minus that of {AS_IS}", "AT+TGO minus the same of it"]
+    return f"{markdown(head, rows)}\n\n{scaled()}"
 
 
-def best(runs):
-    return statistics.mean(accuracy(run) for run in runs)
+def row_of_search(pair):
+    vanilla, both = pair
+    cells = [score(vanilla), score(both)]
+    cells += [ahead(both, vanilla, of) for of in (accuracy, trained)]
+    return [*cells, side_by_side(pair, trained), side_by_side(pair, loss, 3)]
 
 
 def scaled():
     """Vanilla with kappa 2 at each scale of batch norm, beside AT+TGO, three seeds."""
-    cells = {"vanilla, kappa 2": [], "AT+TGO": [], "AT+TGO minus vanilla, kappa 2": []}
     scales = sorted([1, *SCALES])
-    for scale in scales:
-        names = [f"equal-vanilla-kappa-2-scale-{scale}", f"scale-{scale}-both"]
-        names = ["equal-vanilla-kappa-2-v_th-1", "pictures-both"] if scale == 1 else names
-        vanilla, both = ([f"{name}-{seed}" for seed in SEEDS] for name in names)
-        there = all(map(has_ended, vanilla))
-        found = [scores(vanilla), scores(both), both_ahead(both, vanilla)] if there else []
-        for row, cell in zip(cells.values(), found or ["not run"] * 3):
-            row.append(cell)
-    head = ["batch norm's scale at the start, three seeds", *map(str, scales)]
-    return markdown(head, [[title, *row] for title, row in cells.items()])
+    rows = []
+    for title, of in SCORES.items():
+        columns = []
+        for scale in scales:
+            names = [f"equal-vanilla-kappa-2-scale-{scale}", f"scale-{scale}-both"]
+            names = ["equal-vanilla-kappa-2-v_th-1", "pictures-both"] if scale == 1 else names
+            vanilla, both = ([f"{name}-{seed}" for seed in SEEDS] for name in names)
+            found = ["not run", score(both, of), "not run"]
+            if all(map(has_ended, vanilla)):
+                found = [score(vanilla, of), score(both, of), ahead(both, vanilla, of)]
+            columns.append(found)
+        labels = ("vanilla, kappa 2", "AT+TGO", "AT+TGO minus vanilla with kappa 2, paired")
+        rows += [[title, label, *cells] for label, *cells in zip(labels, *columns)]
+    return markdown(["", "arm, three seeds", *(f"scale {scale}" for scale in scales)], rows)
 
 
 def recipe():
@@ -579,10 +625,12 @@ def recipe():
     figure, axes = plt.subplots(1, 3, figsize=(13, 4))
     vanilla = ended("recipe-vanilla")
     rows = []
+    ranges = []
     for name, label in RECIPE.items():
         runs = ended(f"recipe-{name}")
         if runs:
             curves_of(runs.values(), label, axes)
+            ranges.append(row_of_ranges(label, runs.values()))
         rows.append(row_of_recipe(label, runs, vanilla))
     wide = ended("recipe-wide-vanilla")
     for name, label in PAIR.items():
@@ -593,10 +641,37 @@ def recipe():
     axes[1].legend(fontsize=8)
     save(figure, "recipe-curves")
     head = ["arm", "seeds ended", "test accuracy, %", "minus vanilla, paired"]
-    head += ["training accuracy, %", "training loss", "firing; with gradient, %"]
-    head += ["sigma", "theta", "k", "gamma", "tau"]
-    head += ["least share with gradient, %, and its layer", "layers below 1 %"]
-    return markdown([*head, "layers at theta's floor", "E"], rows)
+    head += ["training accuracy, %", "training loss", "firing, %", "spread over layers"]
+    head += ["between timesteps", "with gradient, %", "last three layers", "layers below 1 %"]
+    of = ["layers, last epoch", "sigma", "theta", "k", "gamma", "tau", "firing, %"]
+    of += ["with gradient, %", "layers at theta's floor", "E"]
+    return "\n\n".join([markdown(head, rows), gaps(vanilla), markdown(of, ranges)])
+
+
+def gaps(vanilla):
+    """When does the gap in training accuracy open, and when the first starved layer?"""
+    ends = (20, 30, 50, 100, 200, 400)
+    rows = []
+    for name, label in RECIPE.items():
+        runs = {seed: run for seed, run in ended(f"recipe-{name}").items() if seed in vanilla}
+        if name == "vanilla" or not runs:
+            continue
+        behind = []
+        starved = []
+        for end in ends:
+            points = [around(run, end) - around(vanilla[seed], end) for seed, run in runs.items()]
+            mean = statistics.mean(points)
+            behind.append(f"{mean:+.1f} ({min(points):+.1f} to {max(points):+.1f})")
+            shares = [shares_over_epochs(run)[end].values() for run in runs.values()]
+            starved.append(f"{statistics.mean(sum(x < 0.01 for x in of) for of in shares):.1f}")
+        rows.append([label, "training accuracy minus vanilla's, points (seeds)", *behind])
+        rows.append([label, "layers with gradient in less than 1 %", *starved])
+    return markdown(["arm", "", *(f"epochs {end - 4} to {end}" for end in ends)], rows)
+
+
+def around(run, end):
+    """Training accuracy of the five epochs that end there, in percent."""
+    return 100 * statistics.mean(row["train_accuracy"] for row in table(run, "log")[end - 5 : end])
 
 
 def curves_of(runs, label, axes):
@@ -628,30 +703,39 @@ def last_shares(run):
 
 
 def row_of_recipe(label, runs, vanilla):
-    """An arm's runs {seed: run} at their last epoch; ranges are over layers, timesteps, seeds."""
+    """An arm's runs {seed: run} at their last epoch."""
     if not runs:
-        return [label, "0", *["not run"] * 14]
+        return [label, "0", *["not run"] * 10]
     both = [seed for seed in runs if seed in vanilla]
     minus = ahead([runs[seed] for seed in both], [vanilla[seed] for seed in both]) if both else "-"
-    cells = [percent([accuracy(run) for run in runs.values()])]
-    cells.append("-" if runs == vanilla else minus)
-    cells.append(percent([accuracy(run, "train") for run in runs.values()]))
-    cells.append(f"{statistics.mean(loss(run) for run in runs.values()):.3f}")
-    columns = ("firing_rate", "gradient_available")
-    cells.append("; ".join(f"{mean_over_layers(runs.values(), name):.1f}" for name in columns))
+    runs = list(runs.values())
+    available = np.array([over_layers(run, "gradient_available") for run in runs])
+    cells = [score(runs), "-" if runs == list(vanilla.values()) else minus, score(runs, trained)]
+    cells += [f"{statistics.mean(map(loss, runs)):.3f}", *steadiness(runs)]
+    cells += [percent(available.mean(1)), percent(available[:, -3:].mean(1))]
+    return [label, str(len(runs)), *cells, f"{(available < 1).sum(1).mean():.1f}"]
+
+
+def row_of_ranges(label, runs):
+    """The least and the largest value over layers, timesteps and runs, at the last epoch."""
+    cells = []
     for column in ("u_std", "threshold", "width", "gamma", "tau"):
-        found = [last_epoch(run, column).values() for run in runs.values()]
-        values = [value for of in found for value in sum(of, [])]
-        low, high = (f"{x:.{3 if x < 0.01 else 2}f}" for x in (min(values), max(values)))
+        found = [sum(last_epoch(run, column).values(), []) for run in runs]
+        low, high = (f"{x:.{3 if x < 0.01 else 2}f}" for x in (np.min(found), np.max(found)))
         cells.append(low if low == high else f"{low} to {high}")
-    shares = [last_shares(run) for run in runs.values()]
-    least, layer = min((share, name) for of in shares for name, share in of.items())
-    cells.append(f"{100 * least:.2f}, {layer.removesuffix('.neuron')}")
-    cells.append(f"{statistics.mean(sum(x < 0.01 for x in of.values()) for of in shares):.1f}")
-    floors = [last_epoch(run, "threshold").values() for run in runs.values()]
+    for column in ("firing_rate", "gradient_available"):
+        layers = {}
+        for run in runs:
+            for layer, share in zip(last_epoch(run, column), over_layers(run, column)):
+                layers[layer] = min(share, layers.get(layer, share))
+        least = min(layers, key=layers.get)
+        most = max(max(over_layers(run, column)) for run in runs)
+        where = least.removesuffix(".neuron")
+        cells.append(f"{layers[least]:.1f} ({where}) to {most:.1f}")
+    floors = [last_epoch(run, "threshold").values() for run in runs]
     floored = [sum(min(t) < AT_FLOOR for t in of) for of in floors]
-    cells += [f"{statistics.mean(floored):.1f}", f"{exposure(next(iter(runs.values()))):.3g}"]
-    return [label, str(len(runs)), *cells]
+    cells += [f"{statistics.mean(floored):.1f}", f"{exposure(next(iter(runs))):.3g}"]
+    return [label, *cells]
 
 
 def mechanism():
@@ -745,23 +829,27 @@ def others():
     names = {"vanilla": "pictures-vanilla", "AT+TGO": "pictures-both"}
     names |= {"LTMD": "baseline-LTMD", "MPD-AGL's width": "baseline-MPDAGL"}
     names["ASG-S, our reading of its abstract"] = "baseline-ASGS"
-    vanilla = [f"pictures-vanilla-{seed}" for seed in SEEDS]
+    vanilla, both = ([f"pictures-{name}-{seed}" for seed in SEEDS] for name in PAIR)
     rows = []
     for label, name in names.items():
         runs = [run for seed, run in ended(name).items() if seed in SEEDS]
         if len(runs) < len(SEEDS):
-            rows.append([label, "not run", *["-"] * 8])
+            rows.append([label, "not run", *["-"] * 10])
             continue
         rates = np.array([over_layers(run, "firing_rate") for run in runs])  # [seeds, layers]
         available = np.array([over_layers(run, "gradient_available") for run in runs])
         losses = [loss(run) for run in runs]
-        training = [accuracy(run, "train") for run in runs]
-        minus = "-" if name == "pictures-vanilla" else ahead(runs, vanilla)
-        cells = [percent([accuracy(run) for run in runs]), minus, percent(training)]
+        minus = [ahead(runs, vanilla), *(ahead(runs, both, of) for of in (accuracy, trained))]
+        if runs == vanilla:
+            minus[0] = "-"
+        if runs == both:
+            minus[1:] = "-", "-"
+        cells = [score(runs), *minus, score(runs, trained)]
         cells += [f"{statistics.mean(losses):.3f}", percent(rates.mean(1)), percent(rates.std(1))]
         cells += [percent(available.mean(1)), percent(available.min(1))]
         rows.append([label, *cells, percent(available[:, -3:].mean(1))])
     head = ["neuron, three seeds", "test accuracy, %", "minus vanilla, paired"]
+    head += ["minus AT+TGO, paired", "the same in training accuracy"]
     head += ["training accuracy, %", "training loss", "firing, %", "spread over layers"]
     return markdown([*head, "with gradient, %", "least layer", "last three layers"], rows)
 
