@@ -41,6 +41,7 @@ RECIPE = dict(  # runs of 400 epochs
     vanilla="vanilla",
     kappa="vanilla, kappa 2",
     std="AT, width from sigma",
+    unfloored="AT+TGO, no floor",
     both="AT+TGO",
 )
 QUANTITIES = dict(  # title, factor, scale, limits
