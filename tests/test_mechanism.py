@@ -2,8 +2,11 @@
 norm's weight and bias by one factor leaves a layer's spikes as they are, and the surrogate's
 gradient along that direction is not zero."""
 
+import runpy
+
 import pytest
 import torch
+from conftest import ROOT
 from torch import nn
 
 import dsatgo
@@ -99,3 +102,16 @@ def test_a_mean_below_minus_sigma_puts_theta_at_its_floor_with_few_neurons_in_th
         assert (seen["threshold"] == dsatgo.FLOOR).all()
         shares[rule] = seen["gradient_available"][0].item()
     assert shares["both"] < 0.1 and shares["std"] > 1.5 * shares["both"]
+
+
+def test_without_the_floor_a_sixth_fires_where_potentials_are_negative(monkeypatch):
+    monkeypatch.setattr(dsatgo, "FLOOR", dsatgo.FLOOR)  # put back afterwards
+    torch.manual_seed(0)
+    current = torch.randn(2, 100, 80) - 5
+    assert dsatgo.LIF(2)(current).sum() == 0
+    unfloored = runpy.run_path(str(ROOT / "experiments" / "unfloored.py"))["Unfloored"](2)
+    with dsatgo.probe(unfloored) as seen:
+        rates = unfloored(current).mean((1, 2))
+    assert ((rates > 0.14) & (rates < 0.18)).all()
+    assert torch.allclose(seen[""]["threshold"], seen[""]["u_mean"] + seen[""]["u_std"])
+    assert torch.allclose(seen[""]["width"], 1 + torch.tanh(seen[""]["threshold"] - 1), rtol=0.01)
