@@ -41,9 +41,11 @@ RECIPE = dict(  # runs of 400 epochs
     vanilla="vanilla",
     kappa="vanilla, kappa 2",
     std="AT, width from sigma",
-    unfloored="AT+TGO, no floor",
     both="AT+TGO",
+    unfloored="AT+TGO, no floor",
+    frozen="AT+TGO, gamma fixed",
 )
+RECIPE["frozen-vanilla"] = "vanilla, gamma fixed"
 QUANTITIES = dict(  # title, factor, scale, limits
     u_std=("deviation sigma", 1, "log", (0.05, 12)),
     threshold=("threshold theta", 1, "log", (7e-4, 30)),

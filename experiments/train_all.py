@@ -160,10 +160,12 @@ def recipe(still):
     arms = dict(vanilla=arm("vanilla"), kappa=f"{arm('vanilla')} --kappa 2", both=arm("both"))
     arms["std"] = "--width std"
     arms["unfloored"] = "--neuron experiments/unfloored.py:Unfloored"
+    arms["frozen"] = "--neuron experiments/frozen.py:Frozen"
+    arms["frozen-vanilla"] = "--neuron experiments/frozen.py:FrozenVanilla"
     small = "--image-size 16 --limit-test 5000"
     for seed in range(6):
         for name, flags in arms.items():
-            if name not in ("std", "unfloored") or seed < 3:
+            if name in ("vanilla", "kappa", "both") or seed < 3:
                 runs[f"recipe-{name}-{seed}"] = still(f"{flags} --seed {seed} {small}", epochs=400)
     for name in PAIR:
         runs[f"recipe-wide-{name}"] = still(f"{arms[name]} {small} --channels 16", epochs=400)

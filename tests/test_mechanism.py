@@ -115,3 +115,20 @@ def test_without_the_floor_a_sixth_fires_where_potentials_are_negative(monkeypat
     assert ((rates > 0.14) & (rates < 0.18)).all()
     assert torch.allclose(seen[""]["threshold"], seen[""]["u_mean"] + seen[""]["u_std"])
     assert torch.allclose(seen[""]["width"], 1 + torch.tanh(seen[""]["threshold"] - 1), rtol=0.01)
+
+
+def test_a_fixed_weight_of_batch_norm_stays_and_its_bias_learns():
+    names = runpy.run_path(str(ROOT / "experiments" / "frozen.py"))
+    for name, rule in (("Frozen", ("true", "threshold")), ("FrozenVanilla", ("fixed", "fixed"))):
+        torch.manual_seed(0)
+        net = dsatgo.resnet19(channels=2, neuron=names[name])
+        assert (net.stem.neuron.threshold, net.stem.neuron.width) == rule
+        before = {key: value.clone() for key, value in net.state_dict().items()}
+        trainer = dsatgo.Trainer(net, 2)
+        for _ in range(2):
+            trainer.step(torch.randn(8, 3, 32, 32), torch.arange(8))
+        changed = {key for key, value in net.state_dict().items() if (value != before[key]).any()}
+        norms = {key.rpartition(".")[0] for key in before if key.endswith("running_mean")}
+        assert len(norms) == 20
+        for norm in norms:
+            assert f"{norm}.weight" not in changed and f"{norm}.bias" in changed, norm
