@@ -81,6 +81,27 @@ def test_at_one_timestep_it_is_the_sum_of_the_potentials_in_the_window():
     assert abs(through_theta) < 0.2 * along, "with theta's own gradient little would be left"
 
 
+def test_a_common_shift_of_the_biases_leaves_the_first_timesteps_spikes_and_moves_the_width():
+    current = torch.randn(2, 64, 8, dtype=torch.float64)
+    for rule, expected in (("both", True), ("std", True), ("vanilla", False)):
+        found = []
+        for shift in (0, 1, -0.5):
+            made, norm = layer(rule)
+            with torch.no_grad():
+                norm.bias.add_(shift)
+            with dsatgo.probe(made) as seen:
+                s = made(current)
+            found.append((s.detach(), seen["neuron"]))
+            s[0].sum().backward()
+            assert norm.bias.grad.sum() > 1, "more spikes, says the gradient along the shift"
+        (s, seen), (up, above), (down, below) = found
+        assert (torch.equal(s[0], up[0]) and torch.equal(s[0], down[0])) == expected, rule
+        if rule == "both":  # Eq. 7 takes the mean for width
+            assert above["width"][0] > 1.2 * seen["width"][0] > 1.8 * below["width"][0]
+        if rule == "std":
+            torch.testing.assert_close(above["width"][0], seen["width"][0])
+
+
 def test_eq_7s_window_does_not_scale_with_the_potentials():
     (_, seen, *_), (_, wide, *_), (_, narrow, *_) = (passed("both", f) for f in (1, 16, 2**-6))
     k, of_wide, of_narrow = (x["width"] / x["u_std"] for x in (seen, wide, narrow))
