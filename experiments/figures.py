@@ -842,16 +842,14 @@ def others():
         if len(runs) < len(SEEDS):
             rows.append([label, "not run", *["-"] * 10])
             continue
-        rates = np.array([over_layers(run, "firing_rate") for run in runs])  # [seeds, layers]
         available = np.array([over_layers(run, "gradient_available") for run in runs])
-        losses = [loss(run) for run in runs]
         minus = [ahead(runs, vanilla), *(ahead(runs, both, of) for of in (accuracy, trained))]
         if runs == vanilla:
             minus[0] = "-"
         if runs == both:
             minus[1:] = "-", "-"
         cells = [score(runs), *minus, score(runs, trained)]
-        cells += [f"{statistics.mean(losses):.3f}", percent(rates.mean(1)), percent(rates.std(1))]
+        cells += [f"{statistics.mean(map(loss, runs)):.3f}", *steadiness(runs)[:2]]
         cells += [percent(available.mean(1)), percent(available.min(1))]
         rows.append([label, *cells, percent(available[:, -3:].mean(1))])
     head = ["neuron, three seeds", "test accuracy, %", "minus vanilla, paired"]

@@ -10,12 +10,14 @@ import statistics
 import sys
 
 import pytest
+import scipy.stats
 from conftest import ROOT
 
 import train_cifar
 import train_dvs
 
 RESULTS = ROOT / "experiments" / "results"
+ARMS = ("vanilla", "both")
 
 
 @pytest.fixture
@@ -174,6 +176,44 @@ def test_the_recipes_table_takes_whatever_has_ended(figures, monkeypatch, tmp_pa
     low, half = statistics.mean((-10, -20)), 12.7062 * 5  # Student, one degree of freedom
     assert rows["| AT+TGO"] == ["2", "40.0 +- 0.0", f"{low:+.1f} +- {half:.1f}"]
     assert rows["| vanilla, kappa 2"][0] == "0" and rows["| vanilla, 16 channels"][1] == "not run"
+
+
+def last(run, column):
+    return float(logged(run, "log")[-1][column])
+
+
+def test_the_search_is_paired_by_seed_and_names_each_arms_best(figures):
+    table, _, scales = figures.equal().partition("\n\n")
+    rows = {row.split(" | ")[0]: row.split(" | ")[1:] for row in table.splitlines()}
+    count = int(re.search(r"ended: (\d) of 8", table)[1])
+    names = [f"equal-{{}}-kappa-2-v_th-1-{seed}" for seed in range(count)]
+    pairs = [[100 * last(name.format(arm), "test_accuracy") for name in names] for arm in ARMS]
+    points = [b - a for a, b in zip(*pairs)]
+    half = scipy.stats.t.ppf(0.975, count - 1) * statistics.stdev(points) / math.sqrt(count)
+    found = rows["| kappa 2, V_th 1"]
+    assert found[2] == f"{statistics.mean(points):+.1f} +- {half:.1f}"
+    (best,) = (row for title, row in rows.items() if title.startswith("| each arm's best"))
+    for i in range(2):
+        means = [
+            float(row[i].split()[0])
+            for title, row in rows.items()
+            if " decay" in title or "kappa" in title
+        ]
+        assert float(best[i].split()[0]) == max(means)
+    assert len(rows) == 12 and scales.count("scale") == 5
+
+
+def test_the_gap_is_that_of_five_epochs_training_accuracy(figures):
+    rows = [row.split(" | ") for row in figures.gaps(figures.ended("recipe-vanilla")).splitlines()]
+    rates = {}
+    for arm in ARMS:
+        log = logged(f"recipe-{arm}-0", "log")
+        rates[arm] = [
+            100 * float(row["train_accuracy"]) for row in log if 16 <= int(row["epoch"]) <= 20
+        ]
+    gap = f"{statistics.mean(rates['both']) - statistics.mean(rates['vanilla']):+.1f}"
+    row = next(row for row in rows if row[0] == "| AT+TGO")
+    assert gap in re.findall(r"[+-][\d.]+", row[2])[1:], "one end of the range over seeds"
 
 
 def test_e_is_the_sum_of_learning_rate_times_decay_over_one_minus_momentum(figures):
