@@ -8,8 +8,8 @@ DIR holds checkouts of the authors' repositories, DIR/DS-ATGO and DIR/MPD-AGL (f
 code is imported from there, narrowed where a width is literal, and without it or a peer's package
 that row says "not run". Everything that is compared runs interleaved in one process, and a ratio is
 the median of the rounds' ratios. Writes experiments/results/benchmark.json and prints the table of
-results/benchmark.md. Run it on an otherwise idle machine; with CUDA the same parts run there, in
-bfloat16.
+results/benchmark.md. Run it on an otherwise idle machine. With CUDA the same parts run there, in
+bfloat16 and with the recipes' widths and batches, and results/benchmark-cuda.json is written.
 """
 
 import argparse
@@ -40,6 +40,10 @@ import dsatgo  # noqa: E402
 from dsatgo import LIF, readout, resnet19, vggsnn  # noqa: E402
 
 DEVICE = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+CUDA = DEVICE.type == "cuda"
+# channels and batch of a training step: of the recipe, or what two cores do in a second
+RESNET19 = (128, 100) if CUDA else (32, 50)
+VGGSNN = (64, 50) if CUDA else (16, 10)
 VANILLA = partial(LIF, threshold="fixed", width="fixed")
 # glibc: freed memory is kept, as GPU allocators do
 REUSE = dict(MALLOC_MMAP_MAX_="0", MALLOC_TRIM_THRESHOLD_=str(2**33))
@@ -47,11 +51,11 @@ AUTHORS = None
 
 
 def autocast():
-    return torch.autocast(DEVICE.type, torch.bfloat16, enabled=DEVICE.type == "cuda")
+    return torch.autocast(DEVICE.type, torch.bfloat16, enabled=CUDA)
 
 
 def seconds(function):
-    if DEVICE.type == "cuda":
+    if CUDA:
         begin = torch.cuda.Event(enable_timing=True)
         end = torch.cuda.Event(enable_timing=True)
         torch.cuda.synchronize()
@@ -194,13 +198,13 @@ def flops_of(net, x):
 
 
 def matmul_rate(side=2048):
-    dtype = torch.bfloat16 if DEVICE.type == "cuda" else torch.float32
+    dtype = torch.bfloat16 if CUDA else torch.float32
     a = torch.randn(side, side, device=DEVICE, dtype=dtype)
     return 2 * side**3 / statistics.median(interleaved(dict(matmul=lambda: a @ a), 9)["matmul"])
 
 
 # ---- parts, each run in a process of its own: a dict of figures ----
-def neuron(T=4, shape=(16, 128, 32, 32), rounds=21):
+def neuron(T=4, shape=(64 if CUDA else 16, 128, 32, 32), rounds=21):
     """Forward and backward of one layer of neurons, and copying its input."""
     x = torch.randn(T, *shape, device=DEVICE)
     grad = torch.rand(T, *shape, device=DEVICE)
@@ -325,26 +329,29 @@ def training(make, x, y, authors_step, rounds=12):
 def their_resnet19():
     if not author("DS-ATGO", "network_model.layers"):
         return None, None
+    channels, _ = RESNET19
     module = narrowed(
         "DS-ATGO",
         "network_model/ResNet19.py",
-        ("[128, 256, 512]", "[32, 64, 128]"),
-        ("self.inplanes = 128", "self.inplanes = 32"),
+        ("[128, 256, 512]", str([channels, 2 * channels, 4 * channels])),
+        ("self.inplanes = 128", f"self.inplanes = {channels}"),
     )
     net = module.ResNet19(2, 10).to(DEVICE)
     return net, partial(importlib.import_module("functional").reset_net, net)
 
 
-def training_resnet19(batch=50, channels=32, rounds=12):
-    """A training step of ResNet-19, 32 channels, T=2, batch 50."""
+def training_resnet19(rounds=12):
+    """A training step of ResNet-19, T=2, 32 channels and batch 50 (CUDA: 128, 100)."""
+    channels, batch = RESNET19
     x, y = pictures(batch)
     net, reset = their_resnet19()
     theirs = net and step_of(net, x.contiguous(), y, lambda net, x: net(x).mean(1), reset)
     return training(partial(resnet19, channels=channels), x, y, theirs, rounds)
 
 
-def training_vggsnn(T=10, batch=10, channels=16, rounds=12):
-    """A training step of VGGSNN, 16 channels, T=10, 48x48, batch 10."""
+def training_vggsnn(T=10, rounds=12):
+    """A training step of VGGSNN, T=10, 48x48, 16 channels and batch 10 (CUDA: 64, 50)."""
+    channels, batch = VGGSNN
     x = torch.rand(T, batch, 2, 48, 48, device=DEVICE)
     y = torch.randint(10, (batch,), device=DEVICE)
     theirs = None
@@ -356,9 +363,10 @@ def training_vggsnn(T=10, batch=10, channels=16, rounds=12):
     return training(partial(vggsnn, T=T, channels=channels), x, y, theirs, rounds)
 
 
-def inference(batch=50, channels=32, rounds=21):
-    """Inference of ResNet-19, 32 channels, T=2, batch 50; agreement of the folded network, trained
-    on drawn pictures."""
+def inference(rounds=21):
+    """Inference of ResNet-19, T=2, 32 channels and batch 50 (CUDA: 128, 100); agreement of the
+    folded network, trained on drawn pictures."""
+    channels, batch = RESNET19
     x, _ = pictures(batch)
     net = channels_last_net(resnet19(channels=channels))
     plain = channels_last_net(resnet19(channels=channels, neuron=VANILLA))
@@ -421,9 +429,10 @@ def kept(net, x, forward=lambda net, x: net(x)):
     return sum(storage.nbytes() for address, storage in storages.items() if address not in known)
 
 
-def memory(batch=50, channels=32, rounds=12):
-    """What ResNet-19, 32 channels, T=2, batch 50 keeps for the backward pass, in MB, and what
-    recomputing costs."""
+def memory(rounds=12):
+    """What ResNet-19, T=2, 32 channels and batch 50 (CUDA: 128, 100) keeps for the backward pass,
+    in MB, and what recomputing costs."""
+    channels, batch = RESNET19
     x, y = pictures(batch)
     net, again = (channels_last_net(resnet19(channels=channels)) for _ in range(2))
     dsatgo.recompute(again)
@@ -531,7 +540,7 @@ def checkpoints(rounds=9):
     import train_cifar
 
     config = train_cifar.Settings()
-    trainer = dsatgo.Trainer(resnet19(), epochs=400)
+    trainer = dsatgo.Trainer(channels_last_net(resnet19()), epochs=400)
     trainer.step(*pictures(2))
     with tempfile.TemporaryDirectory(dir=".") as folder:
         config.out = folder
@@ -674,7 +683,7 @@ def table(results):
 
 
 def main(only):
-    path = ROOT / "experiments" / "results" / "benchmark.json"
+    path = ROOT / "experiments" / "results" / f"benchmark{'-cuda' * CUDA}.json"
     stored = json.loads(path.read_text()) if path.exists() and only != set(PARTS) else {}
     results = stored.get("results", {})
     for part in [part for part in PARTS if part in only]:
@@ -689,7 +698,7 @@ def main(only):
         machine=platform.machine(),
         threads=torch.get_num_threads(),
         device=DEVICE.type,
-        card=torch.cuda.get_device_name() if DEVICE.type == "cuda" else None,
+        card=torch.cuda.get_device_name() if CUDA else None,
         spikingjelly=version("spikingjelly"),
         snntorch=version("snntorch"),
         results=results,

@@ -250,8 +250,8 @@ def train(name, command, options):
         return f"failed: {last_line(done)}"
     folder.mkdir(parents=True, exist_ok=True)
     about = json.loads((out / "config.json").read_text())
-    names = ("python", "torch", "torchvision", "git", "device")
-    versions = ", ".join(f"{name} {about[name]}" for name in names)
+    names = ("python", "torch", "torchvision", "git", "device", "card")
+    versions = ", ".join(f"{name} {about[name]}" for name in names if about[name])
     prefix = f"OMP_NUM_THREADS={threads} " if threads else ""
     made = f"{prefix}python {command}\n{datetime.date.today()}, {versions}\n"
     (folder / "command.txt").write_text(made)
