@@ -68,8 +68,7 @@ def in_backward():
 
 
 def flatten(x):
-    """[T, ...] -> [T, N], elements as they lie in memory, so that channels-last costs no copy;
-    and the function that undoes it."""
+    """[T, ...] -> [T, N] as it lies in memory (channels-last costs no copy), and what undoes it."""
     order = list(range(1, x.dim()))
     if not torch.compiler.is_compiling():
         order.sort(key=x.stride, reverse=True)
@@ -87,6 +86,8 @@ def compile_neurons(enabled=True):
     one_size = torch.cuda.is_available()
     options = {name: value for name, value in PLAN.items() if hasattr(torch._inductor.config, name)}
     more = dict(dynamic=False if one_size else None, recompile_limit=512, options=options)
+    if torch.__version__ < (2, 12):  # a limit for all that the process compiles
+        torch._dynamo.config.recompile_limit = more.pop("recompile_limit")
     for function in (lif_forward, lif_backward) if enabled else ():
         compiled[function] = torch.compile(function, fullgraph=True, **more), one_size
     return before
@@ -173,8 +174,7 @@ def width_of(u, theta, rule):
 
 def lif_forward(current, tau, given, rule):
     """Eqs. 2, 3, 5, 7, a layer's whole sequence: current [T, N] -> s [T, N], theta, fire, k [T] and
-    T times u [N]. given: theta by LIF.thresholds, or None: Eq. 5 of each u. fire, where it fires:
-    theta, or v_th."""
+    T times u [N]. given: LIF.thresholds, or None: Eq. 5 of each u. fire, where: theta or v_th."""
     us = []
     trace = []
     u = s = None  # at rest

@@ -248,6 +248,13 @@ def train(name, command, options):
     done = started(ROOT, [script, *flags], threads)
     if done.returncode:
         return f"failed: {last_line(done)}"
+    keep(name, command, out, threads)
+    return last_line(done)
+
+
+def keep(name, command, out, threads=0):
+    """A run's command, what it ran on, and its logs, among the results."""
+    folder = RUNS / name
     folder.mkdir(parents=True, exist_ok=True)
     about = json.loads((out / "config.json").read_text())
     names = ("python", "torch", "torchvision", "git", "device", "card")
@@ -256,7 +263,6 @@ def train(name, command, options):
     made = f"{prefix}python {command}\n{datetime.date.today()}, {versions}\n"
     (folder / "command.txt").write_text(made)
     copy_logs(out, folder)
-    return last_line(done)
 
 
 def threads_of(name):

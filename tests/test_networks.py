@@ -20,6 +20,7 @@ import torch
 import torch.nn.functional as F
 from conftest import ARMS, ROOT, relative
 from torch import nn
+from torch.torch_version import TorchVersion
 
 import reference_numpy
 from dsatgo import (
@@ -1139,8 +1140,20 @@ def test_a_gpu_gets_a_graph_for_each_size(gpu, monkeypatch):
     seen = []
     monkeypatch.setattr(torch.cuda, "is_available", lambda: gpu)
     monkeypatch.setattr(torch, "compile", lambda function, **more: seen.append(more) or function)
+    monkeypatch.setattr(torch, "__version__", TorchVersion("2.14.1"))
     monkeypatch.setattr(torch._dynamo, "mark_dynamic", lambda *_: seen.append("open"))
     compile_neurons()
     LIF(2)(torch.randn(2, 50))
     assert [more["dynamic"] for more in seen[:2]] == [False if gpu else None] * 2
     assert seen[2:] == ["open"] * (not gpu) and seen[0]["recompile_limit"] >= 64
+
+
+def test_an_older_torch_has_one_limit_for_all(monkeypatch):
+    """torch.compile of 2.11 takes no limit of its own; more layer sizes than 8 must compile still."""
+    asked = []
+    monkeypatch.setattr(torch._dynamo.config, "recompile_limit", 8)
+    monkeypatch.setattr(torch, "__version__", TorchVersion("2.11.0"))
+    monkeypatch.setattr(torch, "compile", lambda function, **more: asked.append(more) or function)
+    compile_neurons()
+    assert len(asked) == 2 and not any("recompile_limit" in more for more in asked)
+    assert torch._dynamo.config.recompile_limit >= 64

@@ -1,0 +1,133 @@
+"""Small networks on a GPU: each run of train_all.py alone would leave the card idle and wait for
+pictures. Here they go side by side, and share them.
+
+    python experiments/side_by_side.py DATA WORK --only PATTERN [--processes N]
+
+Runs of train_cifar.py only. Pictures are decoded once. Augmentation is a function of seed, epoch
+and picture, so the runs of a seed see the same ones, and each is made once, by N processes: a run's
+command alone would see the same bytes. What is written is train_all.py's. All stays in memory: 150
+MB for each epoch and seed of the whole of CIFAR-10.
+"""
+
+import argparse
+import contextlib
+import copy
+import multiprocessing
+import os
+import pathlib
+import re
+import sys
+import time
+
+import torch
+import train_all  # and with it the scripts' folder
+from train_all import train_cifar
+
+# what decides which pictures a run sees; of runs that differ in one of these beside the seed, none
+# can be shared
+PICTURES = ("dataset", "data", "image_size", "limit_train", "limit_test", "epochs", "flip")
+
+
+class Shared(train_cifar.Pictures):
+    """A training set whose augmented pictures are made once, by others: pictures [epochs, N, C, H,
+    W] and `ready` [epochs, chunks], in memory that processes share."""
+
+    CHUNK = 500
+
+    def __init__(self, plain, epochs, seed):
+        super().__init__(plain.images, plain.labels, plain.facts)
+        self.seed = seed
+        # its "normalisation" gives back the bytes
+        self.source = copy.copy(plain)
+        self.source.facts = dict(mean=[0.0] * 3, std=[1 / 255] * 3)
+        self.made = torch.empty(epochs, *plain.images.shape, dtype=torch.uint8).share_memory_()
+        chunks = -(-len(plain) // self.CHUNK)
+        self.ready = torch.zeros(epochs, chunks, dtype=torch.bool).share_memory_()
+
+    def make(self, epoch, chunk):
+        indices = torch.arange(len(self)).split(self.CHUNK)[chunk]
+        pictures, _ = self.source[indices, epoch, self.seed]
+        self.made[epoch, indices] = pictures.round().to(torch.uint8)
+        self.ready[epoch, chunk] = True
+
+    def __getitem__(self, key):
+        indices, epoch, seed = key
+        if epoch is None or seed != self.seed:
+            raise ValueError(f"epoch {epoch}, seed {seed}: shared are those of seed {self.seed}")
+        while not self.ready[epoch].all():
+            time.sleep(0.01)
+        return train_cifar.normalised(self.made[epoch, indices], self.facts), self.labels[indices]
+
+
+def make_share(sets, share, processes):
+    """Every `processes`-th chunk of pictures, epoch by epoch."""
+    torch.set_num_threads(1)
+    first = next(iter(sets.values()))
+    work = [(epoch, each) for epoch in range(len(first.ready)) for each in sets.values()]
+    work = [(each, epoch, i) for epoch, each in work for i in range(each.ready.shape[1])]
+    for each, epoch, i in work[share::processes]:
+        each.make(epoch, i)
+
+
+def train(config, train_set, test_set):
+    """One run, its output in a file beside its folder."""
+    torch.set_num_threads(1)
+    with open(f"{config.out}.txt", "a", buffering=1) as file, contextlib.redirect_stdout(file):
+        train_cifar.fit(config, train_set, test_set)
+
+
+def configured(options):
+    """{name: settings} of the runs that are asked for. ValueError"""
+    configs = {}
+    for name, command in train_all.commands().items():
+        if re.search(options.only, name) and not (train_all.RUNS / name / "log.csv").exists():
+            flags = command.format(data=options.data, work=options.work).split()
+            if flags[0] != "train_cifar.py":
+                raise ValueError(f"--only {options.only}: {name} is no run of train_cifar.py")
+            configs[name], _ = train_cifar.parse(train_cifar.Settings, "", flags[1:])
+            configs[name].out = str(options.work / name)
+            configs[name].workers = 0  # the pictures are made elsewhere
+    if len({tuple(getattr(config, n) for n in PICTURES) for config in configs.values()}) != 1:
+        raise ValueError(f"--only {options.only}: no run, or runs that differ in {PICTURES}")
+    return configs
+
+
+def main(options):
+    """-> whether a run failed"""
+    options.work.mkdir(parents=True, exist_ok=True)
+    configs = configured(options)
+    by_seed = {config.seed: config for config in configs.values()}
+    data = {seed: train_cifar.load(config) for seed, config in by_seed.items()}
+    sets = {s: Shared(plain, by_seed[s].epochs, s) for s, (plain, _) in data.items()}
+    fork = multiprocessing.get_context("fork")  # nothing is copied, and no GPU was asked yet
+    makers = [
+        fork.Process(target=make_share, args=(sets, i, options.processes), daemon=True)
+        for i in range(options.processes)
+    ]
+    runs = {
+        name: fork.Process(target=train, args=(config, sets[config.seed], data[config.seed][1]))
+        for name, config in configs.items()
+    }
+    for process in [*makers, *runs.values()]:
+        process.start()
+    for name, process in runs.items():
+        process.join()
+        if process.exitcode == 0:
+            train_all.keep(name, train_all.commands()[name], options.work / name)
+        print(f"{name}: exit code {process.exitcode}", flush=True)
+    return any(process.exitcode for process in runs.values())
+
+
+if __name__ == "__main__":
+    raw = argparse.RawDescriptionHelpFormatter
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=raw)
+    for name in ("data", "work"):
+        parser.add_argument(name, type=lambda text: pathlib.Path(text).resolve())
+    text = "runs of train_all.py in whose name this regular expression is found"
+    parser.add_argument("--only", required=True, metavar="PATTERN", help=text)
+    text = "how many make pictures (default: three in four cores)"
+    parser.add_argument(
+        "--processes", type=int, default=max(1, os.cpu_count() * 3 // 4), metavar="N", help=text
+    )
+    with train_cifar.one_line_errors():
+        sys.exit(main(parser.parse_args()))
