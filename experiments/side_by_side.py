@@ -72,6 +72,7 @@ def make_share(sets, share, processes):
 def train(config, train_set, test_set):
     """One run, its output in a file beside its folder."""
     torch.set_num_threads(1)
+    sys.argv[0] = "train_cifar.py"  # which goes on with a run that was stopped
     with open(f"{config.out}.txt", "a", buffering=1) as file, contextlib.redirect_stdout(file):
         train_cifar.fit(config, train_set, test_set)
 
