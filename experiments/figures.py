@@ -132,7 +132,7 @@ def flag(run, name, default):
 def exposure(run):
     """E: the sum over a run's steps of learning rate x decay / (1 - momentum), momentum 0.9."""
     steps = flag(run, "limit-train", "nan") // flag(run, "batch-size", 100)
-    rates = sum(row["lr"] for row in table(run, "log"))
+    rates = math.fsum(row["lr"] for row in table(run, "log"))
     return steps * rates * flag(run, "weight-decay", 1e-4) / (1 - 0.9)
 
 
