@@ -13,6 +13,7 @@ import collections
 import csv
 import datetime
 import itertools
+import math
 import pathlib
 import re
 import statistics
