@@ -3,10 +3,10 @@ pictures. Here they go side by side, and share them.
 
     python experiments/side_by_side.py DATA WORK --only PATTERN [--processes N]
 
-Runs of train_cifar.py only. Pictures are decoded once. Augmentation is a function of seed, epoch
-and picture, so the runs of a seed see the same ones, and each is made once, by N processes: a run's
-command alone would see the same bytes. What is written is train_all.py's. All stays in memory: 150
-MB for each epoch and seed of the whole of CIFAR-10.
+Runs of train_cifar.py on all pictures only. Pictures are decoded once. Augmentation is a function
+of seed, epoch and picture, so the runs of a seed see the same ones, and each is made once, by N
+processes: a run's command alone would see the same bytes. What is written is train_all.py's. All
+stays in memory: 150 MB for each epoch and seed of the whole of CIFAR-10.
 """
 
 import argparse
@@ -23,9 +23,9 @@ import torch
 import train_all  # and with it the scripts' folder
 from train_all import train_cifar
 
-# what decides which pictures a run sees; of runs that differ in one of these beside the seed, none
-# can be shared
-PICTURES = ("dataset", "data", "image_size", "limit_train", "limit_test", "epochs", "flip")
+# what decides, beside the seed, which pictures a run sees
+PICTURES = ("dataset", "data", "image_size", "limit_train", "limit_test", "epochs")
+PICTURES += ("flip", "augment")
 
 
 class Shared(train_cifar.Pictures):
@@ -62,6 +62,7 @@ class Shared(train_cifar.Pictures):
 def make_share(sets, share, processes):
     """Every `processes`-th chunk of pictures, epoch by epoch."""
     torch.set_num_threads(1)
+    os.nice(10)  # after the runs, which wait for the GPU
     first = next(iter(sets.values()))
     work = [(epoch, each) for epoch in range(len(first.ready)) for each in sets.values()]
     work = [(each, epoch, i) for epoch, each in work for i in range(each.ready.shape[1])]
@@ -85,11 +86,15 @@ def configured(options):
             flags = command.format(data=options.data, work=options.work).split()
             if flags[0] != "train_cifar.py":
                 raise ValueError(f"--only {options.only}: {name} is no run of train_cifar.py")
-            configs[name], _ = train_cifar.parse(train_cifar.Settings, "", flags[1:])
-            configs[name].out = str(options.work / name)
-            configs[name].workers = 0  # the pictures are made elsewhere
-    if len({tuple(getattr(config, n) for n in PICTURES) for config in configs.values()}) != 1:
-        raise ValueError(f"--only {options.only}: no run, or runs that differ in {PICTURES}")
+            config, _ = train_cifar.parse(train_cifar.Settings, "", flags[1:])
+            config.out = str(options.work / name)
+            config.workers = 0  # the pictures are made elsewhere
+            configs[name] = config
+    settings = {tuple(getattr(config, name) for name in PICTURES) for config in configs.values()}
+    if len(settings) != 1 or config.limit_train or config.limit_test:
+        raise ValueError(
+            f"--only {options.only}: no run, or runs that are limited or differ in {PICTURES}"
+        )
     return configs
 
 
@@ -97,16 +102,16 @@ def main(options):
     """-> whether a run failed"""
     options.work.mkdir(parents=True, exist_ok=True)
     configs = configured(options)
-    by_seed = {config.seed: config for config in configs.values()}
-    data = {seed: train_cifar.load(config) for seed, config in by_seed.items()}
-    sets = {s: Shared(plain, by_seed[s].epochs, s) for s, (plain, _) in data.items()}
+    config = next(iter(configs.values()))
+    plain, test = train_cifar.load(config)
+    sets = {seed: Shared(plain, config.epochs, seed) for seed in {c.seed for c in configs.values()}}
     fork = multiprocessing.get_context("fork")  # nothing is copied, and no GPU was asked yet
     makers = [
         fork.Process(target=make_share, args=(sets, i, options.processes), daemon=True)
         for i in range(options.processes)
     ]
     runs = {
-        name: fork.Process(target=train, args=(config, sets[config.seed], data[config.seed][1]))
+        name: fork.Process(target=train, args=(config, sets[config.seed], test))
         for name, config in configs.items()
     }
     for process in [*makers, *runs.values()]:
