@@ -86,7 +86,7 @@ def compile_neurons(enabled=True):
     one_size = torch.cuda.is_available()
     options = {name: value for name, value in PLAN.items() if hasattr(torch._inductor.config, name)}
     more = dict(dynamic=False if one_size else None, recompile_limit=512, options=options)
-    if torch.__version__ < (2, 12):  # a limit for all that the process compiles
+    if enabled and torch.__version__ < (2, 12):  # a limit for all that the process compiles
         torch._dynamo.config.recompile_limit = more.pop("recompile_limit")
     for function in (lif_forward, lif_backward) if enabled else ():
         compiled[function] = torch.compile(function, fullgraph=True, **more), one_size

@@ -741,7 +741,7 @@ def row_of_ranges(label, runs):
         cells.append(f"{layers[least]:.1f} ({where}) to {most:.1f}")
     floors = [last_epoch(run, "threshold").values() for run in runs]
     floored = [sum(min(t) < AT_FLOOR for t in of) for of in floors]
-    cells += [f"{statistics.mean(floored):.1f}", f"{exposure(next(iter(runs))):.3g}"]
+    cells += [f"{statistics.mean(floored):.1f}", f"{exposure(next(iter(runs))):.4g}"]
     return [label, *cells]
 
 

@@ -257,8 +257,9 @@ def keep(name, command, out, threads=0):
     folder = RUNS / name
     folder.mkdir(parents=True, exist_ok=True)
     about = json.loads((out / "config.json").read_text())
-    names = ("python", "torch", "torchvision", "git", "device", "card")
-    versions = ", ".join(f"{name} {about[name]}" for name in names if about[name])
+    names = ("python", "torch", "torchvision", "git", "device")
+    versions = ", ".join(f"{name} {about[name]}" for name in names)
+    versions += f" ({about['card']})" if about["card"] else ""
     prefix = f"OMP_NUM_THREADS={threads} " if threads else ""
     made = f"{prefix}python {command}\n{datetime.date.today()}, {versions}\n"
     (folder / "command.txt").write_text(made)

@@ -1,5 +1,5 @@
-"""On a GPU: the same spikes, gradients and files as on the CPU, and no step that waits for it. Needs
-CUDA, and is skipped without."""
+"""On a GPU: the same spikes and gradients as on the CPU, no step that waits for it, runs and their
+files. Needs CUDA, and is skipped without."""
 
 import copy
 import os
@@ -12,6 +12,7 @@ import pytest
 import torch
 from conftest import ARMS, ROOT, load, refused, relative, run, table
 
+import dsatgo
 import train_cifar
 import train_dvs
 from dsatgo import (
@@ -69,6 +70,7 @@ def test_compiled_neurons_are_the_eager_ones(threshold, width, dtype):
     expected = passes(eager, x, grad)
     compile_neurons()
     got = passes(compiled, x, grad)
+    assert dsatgo.compiled, "it failed and fell back"
     differ = (expected[0] != got[0]).float().mean()
     assert differ < 1e-4 and expected[0].any()
     outside = (expected[1] - got[1]).abs() > 0.02 * expected[1].abs().max()
@@ -97,6 +99,7 @@ def test_no_step_waits_for_the_gpu(amp, compiled):
     finally:
         torch.cuda.set_sync_debug_mode("default")
     assert trainer.healthy() and trainer.end_epoch()["samples"] == 24
+    assert bool(dsatgo.compiled) == compiled, "it failed and fell back"
 
 
 @pytest.mark.parametrize("amp", ["off", "bf16", "fp16"])

@@ -1154,6 +1154,8 @@ def test_an_older_torch_has_one_limit_for_all(monkeypatch):
     monkeypatch.setattr(torch._dynamo.config, "recompile_limit", 8)
     monkeypatch.setattr(torch, "__version__", TorchVersion("2.11.0"))
     monkeypatch.setattr(torch, "compile", lambda function, **more: asked.append(more) or function)
+    compile_neurons(False)
+    assert torch._dynamo.config.recompile_limit == 8 and not asked
     compile_neurons()
     assert len(asked) == 2 and not any("recompile_limit" in more for more in asked)
     assert torch._dynamo.config.recompile_limit >= 64
