@@ -962,7 +962,7 @@ MUTANTS = [
     (
         "dsatgo.py",
         "compile_neurons",
-        "test_networks.py -m 'not slow' -k 'compile or compiler or compiles'",
+        "test_networks.py -m 'not slow' -k 'compile or compiler or compiles or older'",
         [
             (
                 "never off",
@@ -975,6 +975,12 @@ MUTANTS = [
                 "recompile_limit=512",
                 "recompile_limit=8",
                 "test_networks.py::test_twelve_kinds_of_neurons_stay_compiled",
+            ),
+            (
+                "an older torch's limit stays 8",
+                "torch.__version__ < (2, 12)",
+                "False",
+                "test_networks.py::test_an_older_torch_has_one_limit_for_all",
             ),
         ],
     ),
