@@ -490,7 +490,7 @@ def pairs_of_runs():
         "twenty epochs, weight decay 1e-3": seeds("twenty"),
         "twenty epochs, weight decay 1e-2": seeds("long"),
         "weight decay 1e-3": one("weight-decay-0.001"),
-        "weight decay 5e-3": seeds("decay"),
+        "weight decay 5e-3": searched()["decay 5e-3"],
         "T=1": one("T-1"),
         "T=4": one("T-4"),
         "T=10, two epochs": one("T-10"),
