@@ -1,6 +1,6 @@
 """Which runs does the evidence rest on? This trains them all, two at a time, one thread each (those
 of the whole of CIFAR-10 alone, two threads): on two cores three hours, fourteen for those of
-the recipe's length, six for the whole of CIFAR-10.
+the recipe's length, eight for the whole of CIFAR-10.
 
     python experiments/train_all.py DATA WORK [--only PATTERN] [--again] [--full]
     python experiments/train_all.py DATA WORK --check NAME
@@ -248,13 +248,6 @@ def train(name, command, options):
     done = started(ROOT, [script, *flags], threads)
     if done.returncode:
         return f"failed: {last_line(done)}"
-    keep(name, command, out, threads)
-    return last_line(done)
-
-
-def keep(name, command, out, threads=0):
-    """A run's command, what it ran on, and its logs, among the results."""
-    folder = RUNS / name
     folder.mkdir(parents=True, exist_ok=True)
     about = json.loads((out / "config.json").read_text())
     names = ("python", "torch", "torchvision", "git", "device")
@@ -264,6 +257,7 @@ def keep(name, command, out, threads=0):
     made = f"{prefix}python {command}\n{datetime.date.today()}, {versions}\n"
     (folder / "command.txt").write_text(made)
     copy_logs(out, folder)
+    return last_line(done)
 
 
 def threads_of(name):

@@ -433,7 +433,7 @@ class Made:
         self.events.append(drawn(LEAST + len(self.events), len(self.events)))
         return written(self.events[-1])
 
-    def test_of(self, chosen):
+    def of_test(self, chosen):
         """Which recordings a rule, number -> True or False, takes."""
         return {i for i, number in enumerate(self.numbers) if chosen(number)}
 
@@ -671,7 +671,7 @@ def check_split(seen):
     rule, _, seed = seen.told.split.partition(":")
     made = seen.made
     last, first = ({18, 19}, {0, 1}) if seen.told.dataset == "folder" else ({10}, {7})
-    named = dict(tet=made.test_of(last.__contains__), tebn=made.test_of(first.__contains__))
+    named = dict(tet=made.of_test(last.__contains__), tebn=made.of_test(first.__contains__))
     test = set(itertools.chain(*whose(seen.test)))
     train = set(itertools.chain(*whose(seen.train)))
     assert not test & train and train

@@ -29,6 +29,7 @@ def test_there_are_six_each_with_a_hint_and_a_solution_folded_away():
 
 @pytest.mark.parametrize("part", PARTS, ids=TITLES)
 def test_a_solution_runs(part):
+    assert "\nassert " in part.partition("Solution")[2], "it checks itself"
     exec(solution(part), {})
 
 
