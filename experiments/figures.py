@@ -506,7 +506,7 @@ def pairs_of_runs():
         "events, objects, frames of equal time": seeds("objects", MORE),
         "events, objects, frames of equal count": seeds("count"),
         "events, N-MNIST": seeds("nmnist"),
-        "events, simulated camera": seeds("simulated"),
+        "events, simulated camera, four epochs": seeds("simulated"),
     } | {f"batch norm's scale {scale}": seeds(f"scale-{scale}") for scale in SCALES}
 
 
