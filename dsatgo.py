@@ -400,7 +400,7 @@ class Layer(nn.Sequential):
     def _pass(self, x):
         norm = self.current[1]
         kept = norm.momentum, norm.num_batches_tracked
-        if in_backward():  # its running statistics have seen this batch
+        if in_backward() and norm.track_running_stats:  # which have seen this batch
             norm.momentum, norm.num_batches_tracked = 0.0, norm.num_batches_tracked.clone()
         try:
             return super().forward(x)
@@ -525,9 +525,9 @@ def for_inference(net):
     for rounding, which can flip single spikes. ValueError as in `recompute`."""
     net = recompute(copy.deepcopy(net).eval(), enabled=False)
     layers = [module for module in net.modules() if isinstance(module, Layer)]
-    fuse = {nn.Conv2d: fusion.fuse_conv_bn_eval, nn.Linear: fusion.fuse_linear_bn_eval}
+    fuse = {nn.Linear: fusion.fuse_linear_bn_eval}  # other weights: convolutions
     for current in [m.current for m in layers if not isinstance(m.current[1], nn.Identity)]:
-        current[0] = fuse[type(current[0])](current[0], current[1])
+        current[0] = fuse.get(type(current[0]), fusion.fuse_conv_bn_eval)(current[0], current[1])
         current[1] = nn.Identity()
     return net
 
@@ -651,10 +651,10 @@ def calibrate(net, batches):
         for lif in lifs:
             lif.momentum = 1 / seen
         x = batch[0] if isinstance(batch, (tuple, list)) else batch
-        twin(x.to(next(net.parameters()).device))
+        twin(x.to(next(iter(net.state_dict().values())).device))
     require(seen > 0, "batches", batches, "at least one batch")
     finite = [b.isfinite().all() for b in twin.buffers()] + [lif.updates == seen for lif in lifs]
-    require(all(finite), "batches", seen, "such that all statistics are finite: NaN or infinity?")
+    require(all(finite), "batches", seen, "such that all is finite and each LIF runs once a batch")
     net.load_state_dict(twin.state_dict())
 
 
@@ -693,22 +693,22 @@ class Trainer:
         self.optimizer = sgd([dict(params=decayed), dict(params=others, weight_decay=0.0)], lr)
         for p in net.parameters():  # or a first step that is skipped leaves them unset
             self.optimizer.state[p]["momentum_buffer"] = torch.zeros_like(p)
-        # skips a step that is not finite without asking the host; only fp16 needs a scale
-        scale, interval = (2.0**16, 2000) if amp == "fp16" else (1.0, 2**31 - 1)
-        self.scaler = torch.amp.GradScaler(self.device.type, scale, growth_interval=interval)
+        # skips infinite gradients without asking the host; fp16 needs a scale, 1 falls by a trifle
+        more = (2.0**16, 2.0, 0.5, 2000) if amp == "fp16" else (1.0, 2.0, 1 - 2**-23, 2**31 - 1)
+        self.scaler = torch.amp.GradScaler(self.device.type, *more)
         self.epoch = self.steps = 0  # epochs that have ended, and steps done in this one
         exact = torch.float32 if self.device.type == "mps" else torch.float64
         self.meters = torch.zeros(3, dtype=exact, device=self.device)  # loss x n, hits, n
 
     def rate(self):  # of this epoch
-        return self.lr * (1 + math.cos(math.pi * self.epoch / self.epochs)) / 2
+        return self.lr * (1 + math.cos(math.pi * min(1, self.epoch / self.epochs))) / 2
 
     def look(self, model, x, y):
         """Loss of one batch, and what it adds to the meters."""
         x, y = (part.to(self.device, non_blocking=True) for part in (x, y))
         dtype = dict(fp16=torch.float16).get(self.amp, torch.bfloat16)
         with torch.autocast(self.device.type, dtype, enabled=self.amp != "off"):
-            logits = model(x).float()  # [T, B, classes]
+            logits = wide(model(x))  # [T, B, classes]
         loss = self.loss(logits, y)
         hits = (readout(logits).argmax(1) == y).sum()
         return loss, torch.stack([loss.detach() * len(y), hits, torch.full_like(hits, len(y))])
@@ -754,7 +754,7 @@ class Trainer:
         return dict(loss=loss / samples, accuracy=hits / samples)
 
     def healthy(self):
-        """Whether all weights are finite, and fp16's scale is not below 1. Waits for the device."""
+        """Whether all is finite and no step was skipped (fp16: its scale is 1 or more). Waits."""
         finite = all(value.isfinite().all() for value in self.net.state_dict().values())
         return finite and self.scaler.get_scale() >= 1
 

@@ -48,7 +48,6 @@ import torchvision
 from PIL import Image, ImageOps
 from torchvision import transforms
 from torchvision.datasets import folder as pictures
-from torchvision.transforms.functional import pil_to_tensor
 
 import dsatgo
 from dsatgo import LIF, Trainer, compile_neurons, energy, probe, readout
@@ -119,8 +118,9 @@ class Config:
 
 # ---- 2. Command line -----------------------------------------------------------------------------
 # Settings of one call, not of the run; and what --eval may change.
-ONCE = {"resume", "eval", "stop_after", "plot", "demo"}
-EVAL = set("data cache eval device amp compile workers batch_size limit_test skip_bad".split())
+ONCE = {"resume", "eval", "stop_after", "plot", "demo", "download"}
+EVAL = {"data", "cache", "download", "eval", "device", "amp", "compile", "workers", "batch_size"}
+EVAL |= {"limit_test", "skip_bad"}
 
 
 def flag(name):
@@ -169,7 +169,7 @@ def stored_settings(cls, source, given):
         raise ValueError(f"{source} is of another script or version: it has {', '.join(other)}")
     check_limits(cls(**stored), f"{source}: ")
     if stored.get("neuron") and "neuron" not in given:
-        raise ValueError(f"{source}: to run its neuron's code add --neuron {stored['neuron']}")
+        raise ValueError(f"{source}: to run its code add --neuron {shlex.quote(stored['neuron'])}")
     stored["out"] = source if os.path.isdir(source) else os.path.dirname(source) or "."
     for name, value in given.items():
         free = known[name].metadata.get("free") if "resume" in given else name in EVAL
@@ -336,7 +336,7 @@ def locked(out, source):
             raise ValueError(f"another run is writing to {out}: choose another --out") from error
         elsewhere = source and source.resolve() != out.resolve()
         if (elsewhere or not source) and (out / "last.pt").exists():
-            raise ValueError(f"{out} holds a run: --resume {out}, or choose another --out")
+            raise ValueError(f"a run is there: --resume {shlex.quote(str(out))}, or another --out")
         for name in ("best.pt", "log.csv", "layers.csv"):
             if elsewhere and (source / name).exists():
                 shutil.copy(source / name, out / name)
@@ -410,8 +410,7 @@ def start(config):
         # the CPU's messages go by gloo, and so wait for no GPU; a day: the first one may download
         way = "cpu:gloo,cuda:nccl" if "cuda" in name else "gloo"
         torch.distributed.init_process_group(way, timeout=datetime.timedelta(days=1))
-        # its threads must not outlive the interpreter
-        atexit.register(torch.distributed.destroy_process_group)
+        atexit.register(torch.distributed.destroy_process_group)  # or its threads outlive ours
     if torch.distributed.is_initialized():
         return torch.distributed.get_rank(), torch.distributed.get_world_size(), device
     return 0, 1, device
@@ -615,8 +614,7 @@ class Run:
             trainer.step(x, y)
             stop = self.stop_of()
             due = stop or config.save_every and trainer.steps % config.save_every == 0
-            # on a GPU looking waits for the device, so not after every step
-            look = trainer.device.type == "cpu" or trainer.steps % 50 == 0
+            look = trainer.device.type == "cpu" or trainer.steps % 50 == 0  # it waits for a GPU
             if (due or look or trainer.steps == len(parts)) and not trainer.healthy():
                 raise self.fault(x, y)
             if stop:
@@ -723,8 +721,8 @@ def fit(config, train, test, loss=None, checkpoint=None):
     """Train, test after each epoch, write the run's folder; with config.eval only test. A data set
     has a length, `shape` (C, H, W), `facts` (a dict kept in checkpoints, with "classes"), and
     data[indices, epoch, seed] -> inputs, labels, augmented unless epoch is None. `loss` of logits
-    [T, B, classes] and labels: cross-entropy of `readout`. `checkpoint`: what `parse` returned. ->
-    the last `evaluate`, with `net`, `best` and `out`. ValueError, OSError."""
+    [T, B, classes] and labels: cross-entropy of `readout`. `checkpoint`: what `parse` returned.
+    -> the last `evaluate`, with `net`, `best` and `out`. ValueError, OSError."""
     rank, world, device = start(config)
     torch.manual_seed(config.seed)
     net = build(config, len(test.facts["classes"]), test.shape).to(device)
@@ -745,6 +743,9 @@ def fit(config, train, test, loss=None, checkpoint=None):
         wanted = True if config.compile is None and device.type == "cuda" else config.compile
         if wanted is not None:  # and at the end as the caller had them
             stack.callback(compile_neurons, compile_neurons(wanted))
+        if not checkpoint and (source := config.resume or config.eval):
+            given = {n: value for n, value in vars(config).items() if value or n not in ONCE}
+            _, checkpoint = stored_settings(type(config), source, given)
         if checkpoint:
             run.restore(checkpoint)
         if config.eval:
@@ -860,22 +861,21 @@ def normalised(images, facts):
 
 
 class Files(Pictures):
-    """Picture files, decoded when asked for (by the workers): RandomResizedCrop, flip, AutoAugment;
-    or the centre."""
+    """Picture files, decoded when asked for: RandomResizedCrop, flip, AutoAugment; or centre."""
 
     def __init__(self, paths, labels, facts, side, flip=True):
         super().__init__(torch.empty(0, 3, side, side), labels, facts)
         self.images = paths
         policy = transforms.AutoAugment(transforms.AutoAugmentPolicy.IMAGENET)
-        mirror = transforms.RandomHorizontalFlip(0.5 * flip)
-        self.random = transforms.Compose([transforms.RandomResizedCrop(side), mirror, policy])
+        parts = [transforms.RandomResizedCrop(side), transforms.RandomHorizontalFlip(0.5 * flip)]
+        self.random = transforms.Compose([*parts, policy, transforms.PILToTensor()])
         self.centre = scaled(side * 256 // 224, side)
 
     def plain(self, i):
         return self.centre(open_picture(self.images[i]))
 
     def augmented(self, i):
-        return pil_to_tensor(self.random(open_picture(self.images[i])))
+        return self.random(open_picture(self.images[i]))
 
 
 def scaled(size, side):
@@ -948,11 +948,13 @@ def chosen(config, train, n):
 
 def shapes(config, train):
     n = config.limit_train or 10_000 if train else config.limit_test or 2_000
-    images, labels = draw_shapes(n, f"{config.seed} {train}")
+    images, labels = draw_shapes(n, f"{config.seed} {train}", config.image_size)
     return images, labels, CLASSES, images.numpy()
 
 
 def cifar(config, train):
+    if config.image_size != 32:
+        raise ValueError(f"--image-size {config.image_size}: the pictures of CIFAR have 32")
     kind = getattr(torchvision.datasets, config.dataset.upper())
     root = pathlib.Path(config.data)
     try:
@@ -974,7 +976,7 @@ def cifar(config, train):
 
 def listed(place):
     """place/CLASS/* -> (path, label) of each picture, names of the classes. ValueError"""
-    others = collections.Counter()
+    others = collections.Counter(p.suffix.lower() for p in place.glob("[!.]*") if p.is_file())
 
     def taken(path):
         if re.search(r"/\.|/__MACOSX", path[len(str(place)) :]):
@@ -998,9 +1000,10 @@ def files(config, train):
     place = pathlib.Path(config.data, "train")
     if not train:
         place = place.with_name("val" if place.with_name("val").is_dir() else "test")
+        other = {"val", "test"} - {place.name} & {path.name for path in place.parent.glob("*")}
+        tell(f"{place} is the test set; not taken:", dict.fromkeys(other, "folder"))
     if not place.is_dir():
-        where = "DIR/train/CLASS/* and DIR/test|val/CLASS/*"
-        raise ValueError(f"--data {config.data}: no folder {place.name} in it: needed are {where}")
+        raise ValueError(f"no folder {place}: needed are DIR/train/CLASS/*, DIR/test|val/CLASS/*")
     found, classes = listed(place)
     paths, labels = map(list, zip(*(found[i] for i in chosen(config, train, len(found)))))
     labels = torch.tensor(labels)
@@ -1019,9 +1022,7 @@ DATASETS = dict(cifar10=cifar, cifar100=cifar, shapes=shapes, folder=files, imag
 
 @dataclasses.dataclass
 class Settings(Config):
-    dataset: str = setting(
-        "cifar10", "imagenet: a folder streamed (paper: CIFAR, ImageNet)", choices=tuple(DATASETS)
-    )
+    dataset: str = setting("cifar10", "imagenet: streamed (paper: both)", choices=tuple(DATASETS))
     image_size: int = setting(32, "side of a folder's pictures (paper: 32; ImageNet 224)", least=1)
 
     PRESETS = dict(
@@ -1053,8 +1054,7 @@ def load(config, facts=None):
         if "mean" not in facts:
             facts |= normalisation(images)
         if classes != facts.setdefault("classes", classes):
-            what = f"classes {classes} to {part}, not {facts['classes']}"
-            raise ValueError(f"--data {config.data}: {what}")
+            raise ValueError(f"{config.data}: classes {classes} to {part}, not {facts['classes']}")
         if len(classes) < 2 or not 0 <= labels.min() <= labels.max() < len(classes):
             what = f"labels from {labels.min()} to {labels.max()} of {len(classes)} classes"
             raise ValueError(f"--data {config.data}: {what}; needed are two or more, from 0")

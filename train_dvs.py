@@ -15,7 +15,6 @@ import errno
 import functools
 import hashlib
 import json
-import mmap
 import multiprocessing
 import multiprocessing.connection
 import os
@@ -51,6 +50,7 @@ from train_cifar import (
     replacing,
     sample_seed,
     setting,
+    tell,
 )
 
 FIGSHARE = {
@@ -66,7 +66,7 @@ FIGSHARE = {
     "truck": (7712839, "89f3922fd147d9aeff89e76a2b0b70a7"),
 }
 STOPS = (signal.SIGINT, signal.SIGTERM)
-UNFINISHED = ".unfinished"  # a file in a folder that a simulation has not filled yet
+UNFINISHED = ".unfinished"  # in --data, where a simulation writes until it is whole
 BY = ("time", "count")
 ORIENTATIONS = ("upright", "raw")
 
@@ -94,7 +94,7 @@ class Settings(Config):
     )
     cache: str | None = setting(None, "folder of the frame cache; none: DATA/cache", free=True)
     orientation: str = setting("upright", "or as stored (paper: not stated)", choices=ORIENTATIONS)
-    download: bool = setting(False, "fetch CIFAR10-DVS (about 8 GB) into --data first")
+    download: bool = setting(False, "fetch CIFAR10-DVS (about 8 GB) into --data", free=True)
     simulate: str | None = setting(None, "first fill --data with recordings of PICTURES/CLASS/*")
 
     PRESETS = dict(
@@ -399,16 +399,15 @@ def recordings(root):
     archived = [item for path in archives for item in members(path)]
     filed = [Item(str(file), None, path.name) for path in folders for file in inside(path)]
     known = {*FORMATS, *FOREIGN}
+    loose = [Item(str(path), None, "") for path in inside(root) if ending(path) in known]
     found = [item for item in archived if ending(item.member) in FORMATS]
     if not found and folders:
         found = [item for item in filed if ending(item.file) in known]
         if bare := {path.name for path in folders} - {item.label for item in found}:
             raise ValueError(f"{root}: no recordings ({' or '.join(FORMATS)}) in {sorted(bare)}")
     found = found or [item for item in archived if ending(item.member) in known]
-    if left := {*archived, *filed} - {*found}:
-        counts = Counter(ending(name_of(item)) or "without ending" for item in left)
-        text = ", ".join(f"{n} {name}" for name, n in sorted(counts.items()))
-        print(f"{root}: files not taken: {text}")
+    left = [name_of(item) for item in {*archived, *filed, *loose} - {*found}]
+    tell(f"{root}: files not taken:", Counter(ending(name) or "without ending" for name in left))
     return sorted(found, key=known_as)
 
 
@@ -468,8 +467,9 @@ class Events:
     labels [N]. Training, if `augment`: `flip`, and roll by up to 5 pixels, the same at all t."""
 
     def __init__(self, frames, labels, facts, flip=True, augment=True):
+        self.mapped = None
         if isinstance(frames, tuple):  # path and shape
-            frames = np.memmap(frames[0], np.uint8, "r", shape=frames[1])
+            frames = self.mapped = np.memmap(frames[0], np.uint8, "r", shape=frames[1])
         self.frames = frames
         self.labels = labels
         self.facts = facts
@@ -478,9 +478,9 @@ class Events:
         self.shape = frames.shape[2:]
 
     def __reduce__(self):
-        """To workers a whole mapped file goes as path and shape, not by value."""
+        """To workers a file mapped here goes as path and shape, not by value."""
         frames = self.frames
-        if isinstance(frames, np.memmap) and isinstance(frames.base, mmap.mmap):
+        if frames is self.mapped:
             frames = frames.filename, frames.shape
         return type(self), (frames, self.labels, self.facts, self.flip, self.augment)
 
@@ -608,7 +608,8 @@ def load(config):
     root = pathlib.Path(config.data).expanduser()
     cifar10dvs = config.dataset == "cifar10dvs"
     if (root / UNFINISHED).exists():
-        raise ValueError(f"--data {root}: a simulation stopped half-way; --simulate does it again")
+        what = "a simulation stopped half-way: --simulate does it again, or remove it"
+        raise ValueError(f"{root / UNFINISHED}: {what}")
     named = {path.name.lower(): path for path in inside(root)}
     parts = [named.get(part, named.get(f"{part}.zip")) for part in ("train", "test")]
     if all(parts):
@@ -730,12 +731,9 @@ def simulated(config):
     source = pathlib.Path(config.simulate).expanduser()
     root = pathlib.Path(config.data).expanduser()
     unfinished = root / UNFINISHED
-    if inside(root) and not unfinished.exists():
+    if inside(root):
         raise ValueError(f"--data {root} is not empty: --simulate writes to a new folder")
-    root.mkdir(parents=True, exist_ok=True)
-    unfinished.touch()
-    for path in inside(root):  # of a simulation that stopped
-        shutil.rmtree(path)
+    shutil.rmtree(unfinished, ignore_errors=True)  # of a simulation that stopped
     parts = [(".", config.limit_train and config.limit_train + (config.limit_test or 0))]
     if (source / "train").is_dir():
         parts = [("train", config.limit_train), ("test", config.limit_test)]
@@ -743,8 +741,10 @@ def simulated(config):
         found, classes = listed(source / part)
         chosen = np.random.default_rng(config.seed).permutation(len(found))[:limit]
         pictures = [(found[i][0], classes[found[i][1]]) for i in sorted(chosen)]
-        simulate(pictures, root / part, config.skip_bad)
-    unfinished.unlink()
+        simulate(pictures, unfinished / part, config.skip_bad)
+    for path in inside(unfinished):
+        path.rename(root / path.name)
+    unfinished.rmdir()
 
 
 def simulated_shapes(config, root):

@@ -800,7 +800,11 @@ MUTANTS = [
         "test_networks.py -m 'not slow' -k inference",
         [
             ("no copy", "copy.deepcopy(net).eval()", "net.eval()"),
-            ("batch norm left out", "fuse[type(current[0])](current[0], current[1])", "current[0]"),
+            (
+                "batch norm left out",
+                "fuse.get(type(current[0]), fusion.fuse_conv_bn_eval)(current[0], current[1])",
+                "current[0]",
+            ),
             ("not twice", " if not isinstance(m.current[1], nn.Identity)", ""),
         ],
     ),
@@ -929,6 +933,11 @@ MUTANTS = [
         "calibrate",
         "test_networks.py -m 'not slow' -k calibrate",
         [
+            (
+                "no layer without parameters",
+                "next(iter(net.state_dict().values())).device",
+                "next(net.parameters()).device",
+            ),
             ("averages where there is no average", "and m.momentum", ""),
             ("averages in every arm", "and m.adaptive", ""),
             ("batch norm's moving average", "norm.momentum = None", "pass"),
@@ -1068,13 +1077,28 @@ MUTANTS = [
     ),
     (
         "dsatgo.py",
+        "Trainer.__init__",
+        "test_modules.py -m 'not slow' -k 'later_one or healthy'",
+        [
+            ("skips halve a scale that nothing restores", "1 - 2 ** (-23)", "0.5"),
+            ("skips leave no trace", "1 - 2 ** (-23)", "1 - 2 ** (-52)"),
+        ],
+    ),
+    (
+        "dsatgo.py",
         "Trainer.rate",
         "test_modules.py -m 'not slow' -k 'trainer or healthy or processes'",
         [
             (
+                "the rate rises beyond the schedule",
+                "min(1, self.epoch / self.epochs)",
+                "self.epoch / self.epochs",
+                "test_modules.py::test_trainer_takes_any_network_and_loader",
+            ),
+            (
                 "the rate does not reach 0",
-                "/ self.epochs)",
-                "/ (self.epochs + 1))",
+                "/ self.epochs))",
+                "/ (self.epochs + 1)))",
                 "test_modules.py::test_trainer_takes_any_network_and_loader",
             ),
         ],
@@ -1088,6 +1112,12 @@ MUTANTS = [
                 "losses of batches, not of samples",
                 "loss.detach() * len(y)",
                 "loss.detach()",
+                "test_modules.py::test_trainer_takes_any_network_and_loader",
+            ),
+            (
+                "float64 is narrowed",
+                "wide(model(x))",
+                "model(x).float()",
                 "test_modules.py::test_trainer_takes_any_network_and_loader",
             ),
             (
@@ -2896,13 +2926,13 @@ MUTANTS = [
             ),
             (
                 "no policy",
-                "mirror, policy",
-                "mirror",
+                "*parts, policy,",
+                "*parts,",
                 "test_trainer.py::test_imagenet_arrives_as_its_recipe_says",
             ),
             (
                 "the centre at training",
-                "pil_to_tensor(self.random(open_picture(self.images[i])))",
+                "self.random(open_picture(self.images[i]))",
                 "self.plain(i)",
                 "test_trainer.py::test_imagenet_arrives_as_its_recipe_says",
             ),
@@ -2969,6 +2999,29 @@ MUTANTS = [
     ),
     (
         "train_cifar.py",
+        "",
+        "test_trainer.py -m 'not slow' -k 'one_size or fit_resumes'",
+        [
+            ("drawn pictures of one size", "{train}', config.image_size)", "{train}')"),
+            ("another size of CIFAR is ignored", "if config.image_size != 32:", "if False:"),
+            (
+                "fit resumes with other settings",
+                "_, checkpoint = stored_settings(type(config), source, given)",
+                "checkpoint = load_checkpoint(source)",
+            ),
+        ],
+    ),
+    (
+        "train_cifar.py",
+        "",
+        "test_events.py -m 'not slow' -k 'download_again'",
+        [
+            ("downloads again", "'demo', 'download'}", "'demo'}"),
+            ("no download at --eval", "'cache', 'download', 'eval'", "'cache', 'eval'"),
+        ],
+    ),
+    (
+        "train_cifar.py",
         "cifar",
         "test_trainer.py -m 'not slow' -k 'cifar'",
         [
@@ -2996,6 +3049,12 @@ MUTANTS = [
                 "test_trainer.py::test_folder",
             ),
             ("data ignored", "pathlib.Path(config.data, 'train')", "pathlib.Path('data', 'train')"),
+            (
+                "a second test set goes without a word",
+                "tell(",
+                "str(",
+                "test_trainer.py::test_what_is_not_taken_of_a_folder_is_said",
+            ),
         ],
     ),
     (
@@ -3292,7 +3351,17 @@ MUTANTS = [
                 "re.search('/\\\\.|/__MACOSX', path[len(str(place)):])",
                 "False",
             ),
-            ("hidden folders are classes", "place.glob('[!.]*')", "place.glob('*')"),
+            (
+                "hidden folders are classes",
+                "place.glob('[!.]*') if p.is_dir()",
+                "place.glob('*') if p.is_dir()",
+            ),
+            (
+                "pictures of no class go without a word",
+                "p.is_file()",
+                "p.is_file() and False",
+                "test_trainer.py::test_what_is_not_taken_of_a_folder_is_said",
+            ),
             ("a Mac's folder is a class", "p.is_dir() and p.name != '__MACOSX'", "p.is_dir()"),
             ("other files are not told", "+others", "{}"),
             ("a class without pictures", "if (empty := (set", "if (empty := set() and (set"),
@@ -3578,7 +3647,8 @@ MUTANTS = [
         "recordings",
         "test_events.py -m 'not slow' -k 'folders_that or endings_have'",
         [
-            ("files left out without a word", "if (left :=", "if False and (left :="),
+            ("files left out without a word", "tell(", "str("),
+            ("recordings of no class go without a word", ", *loose}", "}"),
             ("the cache is a class", " and path.name != 'cache'", ""),
             (
                 "as an archive has them",
@@ -3656,11 +3726,11 @@ MUTANTS = [
         [
             ("workers flip all the same", ", self.flip, self.augment)", ", True, self.augment)"),
             ("workers augment all the same", ", self.flip, self.augment)", ", self.flip, True)"),
-            ("frames travel by value", "isinstance(frames, np.memmap) and", "False and"),
+            ("frames travel by value", "frames is self.mapped", "False"),
             (
                 "a part travels as the whole file's beginning",
-                " and isinstance(frames.base, mmap.mmap)",
-                "",
+                "frames is self.mapped",
+                "isinstance(frames, np.memmap)",
             ),
         ],
     ),
@@ -3893,19 +3963,11 @@ MUTANTS = [
                 "config.limit_train + (config.limit_test or 0)",
                 "config.limit_train",
             ),
-            ("parts in one folder", "root / part,", "root,"),
-            (
-                "not begun again",
-                "if inside(root) and (not unfinished.exists()):",
-                "if inside(root):",
-            ),
-            ("what stopped stays", "shutil.rmtree(path)", "pass"),
-            (
-                "half-way not marked",
-                "unfinished.touch()",
-                "unfinished.touch()\n    unfinished.unlink()",
-            ),
-            ("never whole", "unfinished.unlink()", "pass"),
+            ("parts in one folder", "unfinished / part,", "unfinished,"),
+            ("over somebody's recordings", "if inside(root):", "if False:"),
+            ("what stopped stays", "shutil.rmtree(unfinished, ignore_errors=True)", "pass"),
+            ("half-way in its place", "root / UNFINISHED", "root / 'train'"),
+            ("never whole", "unfinished.rmdir()", "pass"),
         ],
     ),
     (

@@ -793,6 +793,27 @@ def test_without_download_nothing_is_fetched(tmp_path, monkeypatch, capsys):
     assert len(asked) == 10 and done == [train_dvs.download], "by one process alone"
 
 
+@pytest.mark.parametrize("again", ["--eval", "--resume"])
+def test_a_run_that_downloaded_does_not_download_again_unless_told_to(
+    tmp_path, monkeypatch, capsys, again
+):
+    told = types.SimpleNamespace(**DEFAULTS | dict(channels=1, T=2, size=16, download=True))
+    fill(told, tmp_path / "data", tmp_path / "zips")
+    asked = []
+    fetch = stand_in(tmp_path / "zips", asked)
+    monkeypatch.setattr(torchvision.datasets.utils, "download_url", fetch)
+    more = ["--data", tmp_path / "data", "--out", tmp_path / "run", "--channels", 1, "--T", 2]
+    more += ["--size", 16, "--epochs", 2, "--stop-after", 1, "--device", "cpu"]
+    run("--download", *more, base=[])
+    assert len(asked) == 10
+    more = [again, tmp_path / "run", *["--stop-after", 1] * (again == "--resume")]
+    for form in ([], ["--no-download"]):
+        run(*more, *form, base=[])
+    assert len(asked) == 10
+    run(*more, "--download", base=[])
+    assert len(asked) == 20
+
+
 # as the figshare article 4724671 and SpikingJelly list them
 ARCHIVES = """
 airplane 7712788 0afd5c4bf9ae06af762a77b180354fdd
@@ -980,14 +1001,16 @@ def test_hidden_files_and_the_cache_are_not_recordings_and_endings_have_no_case(
     with zipfile.ZipFile(tmp_path / "notes.zip", "w") as archive:
         archive.writestr("left/notes.txt", "no recording")
         archive.writestr("left/weights.npz", "no recording of this folder")
+    for name in ("left_9.aedat", "notes.txt"):  # of no class
+        saved(tmp_path, b"litter", name)
     assert sorted(train_dvs.recordings(tmp_path)) == expected
-    assert "not taken: 1 .npz, 1 .txt" in capsys.readouterr().out
+    assert "not taken: 1 .aedat, 1 .npz, 1 .txt" in capsys.readouterr().out
     upper = tmp_path / "left" / "cifar10_left_0.AEDAT"
     (tmp_path / "left" / "cifar10_left_0.aedat").rename(upper)
     for name in ("labels.csv", "labels.CSV", "readme"):
         saved(tmp_path / "left", b"no recording", name)
     assert str(upper) in {one.file for one in train_dvs.recordings(tmp_path)}
-    assert "not taken: 2 .csv, 1 .npz, 1 .txt, 1 without ending" in capsys.readouterr().out
+    assert "taken: 1 .aedat, 2 .csv, 1 .npz, 1 .txt, 1 without ending" in capsys.readouterr().out
     train, test = train_dvs.load(settings(tmp_path))
     assert len(train) + len(test) == len(expected)
 
@@ -1373,9 +1396,11 @@ def test_frames_travel_as_the_path_of_their_file(folder):
     again = pickle.loads(pickle.dumps(train))
     assert np.array_equal(again.frames, train.frames) and isinstance(again.frames, np.memmap)
     assert torch.equal(again.labels, train.labels) and again.facts == train.facts
-    for frames in (train.frames[3:7], np.array(train.frames[3:7])):
+    np.save(folder / "mine.npy", train.frames[3:7].astype(np.uint16) * 300)
+    mine = np.load(folder / "mine.npy", mmap_mode="r")  # behind a header, of another type
+    for frames in (train.frames[3:7], np.array(train.frames[3:7]), mine):
         again = pickle.loads(pickle.dumps(train_dvs.Events(frames, train.labels[3:7], {})))
-        assert np.array_equal(again.frames, train.frames[3:7])
+        assert np.array_equal(again.frames, frames) and again.frames.dtype == frames.dtype
 
 
 @pytest.mark.parametrize("flip", [True, False])
@@ -1836,11 +1861,11 @@ def test_simulate_keeps_parts_and_limits(tmp_path, counts, limits, expected):
 
 def without_camera(monkeypatch):
     """In the simulated camera's place: a recording of a few events for each picture. -> the
-    folders it was asked to fill, and how many pictures with."""
+    parts it was asked to fill, and how many pictures with."""
     asked = []
 
     def simulate(pictures, folder, skip_bad=False):
-        asked.append((folder, len(pictures)))
+        asked.append((folder.name.strip("."), len(pictures)))
         for i, (_, label) in enumerate(pictures):
             saved(folder / label, written(drawn(LEAST, i)), f"{label}_{i}.aedat")
 
@@ -1863,7 +1888,10 @@ def test_a_run_simulates_parts_up_to_the_limits(tmp_path, monkeypatch, counts, l
     pictures(tmp_path / "pictures", counts)
     folders = dict(data=str(tmp_path / "dvs"), simulate=str(tmp_path / "pictures"))
     train_dvs.simulated(train_dvs.Settings(**folders, limit_train=limits[0], limit_test=limits[1]))
-    assert asked == [(tmp_path / "dvs" / part, n) for part, n in expected.items()]
+    assert asked == [(part.strip(".") or "unfinished", n) for part, n in expected.items()]
+    for part, n in expected.items():
+        assert len(list((tmp_path / "dvs" / part).glob("*/*.aedat"))) == n
+    assert not (tmp_path / "dvs" / ".unfinished").exists()
 
 
 def test_what_desktops_leave_among_pictures_is_not_simulated(tmp_path, monkeypatch, capsys):
@@ -1877,7 +1905,7 @@ def test_what_desktops_leave_among_pictures_is_not_simulated(tmp_path, monkeypat
     (root / "down" / "notes.txt").write_text("of a person")
     folders = dict(data=str(tmp_path / "dvs"), simulate=str(root))
     train_dvs.simulated(train_dvs.Settings(**folders))
-    assert asked == [(tmp_path / "dvs", 6)]
+    assert asked == [("unfinished", 6)]
     assert "files not taken, by ending: 1 .txt" in capsys.readouterr().out
 
 
@@ -1887,7 +1915,7 @@ def test_a_run_simulates_once_and_not_again_on_resuming(tmp_path, monkeypatch):
     arguments = ["--dataset", "folder", "--data", tmp_path / "dvs", "--out", tmp_path / "run"]
     arguments += ["--simulate", tmp_path / "pictures", "--batch-size", 2]
     run(*arguments, "--epochs", 2, "--stop-after", 1)
-    assert asked == [(tmp_path / "dvs", 10)]
+    assert asked == [("unfinished", 10)]
     run("--resume", tmp_path / "run", base=[])
     assert len(asked) == 1 and len(table(tmp_path / "run" / "log.csv")) == 2
 
@@ -1900,10 +1928,17 @@ def test_a_simulation_that_stopped_is_not_used_and_done_again(tmp_path, monkeypa
         in_this_process(patch)
         patch.setattr(train_dvs, "counter", lambda *what: 1 / 0)  # after the first recording
         train_dvs.simulated(config)
-    saved(tmp_path / "dvs" / "train" / "old", written(drawn(9, 0)), "old_0.aedat")
-    assert len(list((tmp_path / "dvs").rglob("*.aedat"))) == 2
-    with pytest.raises(ValueError, match="half-way; --simulate does it again"):
+    assert len(list((tmp_path / "dvs").rglob("*.aedat"))) == 1
+    with pytest.raises(ValueError, match="half-way: --simulate does it again"):
         train_dvs.load(config)
+    mine = saved(tmp_path / "dvs" / "train" / "old", written(drawn(9, 0)), "old_0.aedat")
+    before = {path: path.read_bytes() for path in (tmp_path / "dvs").rglob("*.aedat")}
+    with pytest.raises(ValueError, match="not empty"):  # what somebody put there is not removed
+        train_dvs.simulated(config)
+    assert {path: path.read_bytes() for path in (tmp_path / "dvs").rglob("*.aedat")} == before
+    assert mine in before
+    (tmp_path / "dvs" / "train" / "old").rename(tmp_path / "dvs" / ".unfinished" / "train" / "old")
+    (tmp_path / "dvs" / "train").rmdir()
     without_camera(monkeypatch)
     train_dvs.simulated(config)
     train, test = train_dvs.load(config)
@@ -2019,7 +2054,7 @@ def test_the_demo_compares_on_frames_of_its_own_with_tet(tmp_path, monkeypatch):
     calls = []
     monkeypatch.setattr(train_dvs, "compare", lambda *given_: calls.append(given_))
     run("--demo", "--limit-train", 20, "--limit-test", 10, "--out", tmp_path, base=[])
-    assert [(folder.name, n) for folder, n in asked] == [("train", 20), ("test", 10)]
+    assert asked == [("train", 20), ("test", 10)]
     ((config, train, test, loss),) = calls
     assert train.frames.shape == (20, 6, 2, 32, 32) and test.frames.shape == (10, 6, 2, 32, 32)
     assert (config.T, config.size) == (6, 32)

@@ -379,7 +379,7 @@ def test_trainer_takes_any_network_and_loader():
         for a, b in torch.utils.data.DataLoader(data, batch_size=10):
             twin = copy.deepcopy(net).train()
             logits = dsatgo.readout(twin(a.expand(2, *a.shape)))
-            loss = F.cross_entropy(logits.float(), b, label_smoothing=0.1)
+            loss = F.cross_entropy(logits, b, label_smoothing=0.1)
             gradients = torch.autograd.grad(loss, list(twin.parameters()))
             assert trainer.step(a, b).item() == pytest.approx(loss.item())
             hits += (logits.argmax(1) == b).sum().item()
@@ -387,12 +387,14 @@ def test_trainer_takes_any_network_and_loader():
             for i, (p, g) in enumerate(zip(net.parameters(), gradients)):
                 step = ref.sgd(weights[i], g.numpy(), velocity[i], rate, 0.9, 0.01)
                 weights[i], velocity[i] = step
-                assert np.allclose(p.detach().numpy(), weights[i], rtol=1e-5, atol=1e-7)
+                assert np.allclose(p.detach().numpy(), weights[i], rtol=1e-9, atol=1e-12)
         assert trainer.steps == 4
         seen = trainer.end_epoch()
         assert seen["loss"] == pytest.approx(np.mean(losses)) and seen["samples"] == 40
         assert seen["accuracy"] == pytest.approx(hits / 40) and trainer.steps == 0
     assert trainer.healthy() and trainer.rate() == pytest.approx(0)
+    trainer.epoch = 5  # beyond the schedule it does not rise again
+    assert trainer.rate() == pytest.approx(0)
     result = trainer.evaluate([(x[:25], y[:25]), (x[25:], y[25:])])
     logits = dsatgo.readout(net.eval()(x.expand(2, 40, 6)))
     assert result["accuracy"] == pytest.approx((logits.argmax(1) == y).double().mean().item())
@@ -428,6 +430,25 @@ def test_a_trainer_restored_goes_on_as_if_nothing_had_happened(amp):
     assert other.end_epoch() == whole.end_epoch()
     for a, b in zip(other.net.state_dict().values(), whole.net.state_dict().values()):
         assert torch.equal(a, b)
+
+
+@pytest.mark.parametrize("amp", ["off", "bf16"])
+def test_steps_that_were_skipped_change_no_later_one(amp):
+    """However many: without fp16 the scale must not fade."""
+    x, y = torch.randn(2, 6, 5), torch.arange(6) % 3
+    bad = torch.full_like(x, torch.inf)
+    nets = []
+    for skipped in (0, 300):
+        torch.manual_seed(0)
+        trainer = Trainer(nn.Linear(5, 3), epochs=1, amp=amp)
+        for _ in range(3):
+            for _ in range(skipped // 3):
+                trainer.step(bad, y)
+            trainer.step(x, y)
+        assert trainer.healthy() == (skipped == 0)
+        nets.append(trainer.net)
+    for a, b in zip(nets[0].parameters(), nets[1].parameters()):
+        torch.testing.assert_close(a, b, rtol=1e-4, atol=1e-6)
 
 
 def test_healthy_sees_a_weight_that_is_not_finite_and_a_scale_that_fell():

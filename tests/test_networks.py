@@ -25,6 +25,7 @@ from torch.torch_version import TorchVersion
 import reference_numpy
 from dsatgo import (
     LIF,
+    Layer,
     ReLU,
     adaptive_threshold,
     calibrate,
@@ -631,6 +632,16 @@ def test_calibrate_lets_alone_what_has_no_running_threshold(neuron):
     assert all((m.running_threshold == 1).all() and m.updates == 0 for m in every(net, LIF))
 
 
+def test_calibrate_of_a_layer_without_parameters_and_of_one_that_no_batch_reaches():
+    layer = LIF(3, learn_tau=False)
+    calibrate(layer, [torch.full((3, 8), 2.0)])
+    assert layer.updates == 1 and layer.running_threshold[0] == 2
+    net = nn.ModuleList([layer, LIF(3)])
+    net.forward = layer.forward
+    with pytest.raises(ValueError, match="each LIF runs once a batch"):
+        calibrate(net, [torch.zeros(3, 8)])
+
+
 def test_calibrate_moves_batches_to_the_networks_device():
     moved = []
 
@@ -872,6 +883,26 @@ def test_for_inference_is_the_same_network(make):
         torch.testing.assert_close(fast(x), net.eval()(x), rtol=0, atol=1e-9)
         torch.testing.assert_close(fast(moving), net(moving), rtol=0, atol=1e-9)
         assert torch.equal(for_inference(fast)(x), fast(x)), "twice is as good as once"
+
+
+def test_for_inference_and_recompute_take_layers_of_any_weights():
+    """One dimension, and a batch norm without running statistics."""
+
+    def layer(tracked):
+        norm = nn.BatchNorm1d(4, track_running_stats=tracked)
+        return Layer(nn.Conv1d(2, 4, 3), norm, LIF(2))
+
+    x = torch.randn(2, 5, 2, 9, dtype=torch.float64)
+    net = settled(layer(True).double(), x).eval()
+    with torch.no_grad():
+        torch.testing.assert_close(for_inference(net)(x), net(x), rtol=0, atol=1e-9)
+    grads = []
+    for again in (False, True):
+        torch.manual_seed(0)
+        net = recompute(layer(False).double(), again)
+        net(x).square().sum().backward()
+        grads.append([p.grad for p in net.parameters()])
+    assert all(map(torch.equal, *grads)) and grads[0][0].abs().max() > 0
 
 
 def test_a_training_step_never_waits_for_the_device():

@@ -190,6 +190,23 @@ def test_resume_refuses_a_changed_setting_by_name(tmp_path, capsys):
     assert "--eval" in refused(capsys, "--resume", out, "--eval", out, base=[])
 
 
+def test_fit_resumes_no_changed_setting_and_changes_nothing_then(tmp_path):
+    run("--out", tmp_path, "--stop-after", 1)
+    config, _ = train_cifar.parse(train_cifar.Settings, "", ["--eval", str(tmp_path)])
+    config = dataclasses.replace(config, eval=None, resume=str(tmp_path))
+    before = {path: path.read_bytes() for path in tmp_path.iterdir()}
+    for changed in (dict(lr=0.5), dict(threshold="fixed"), dict(momentum=None)):
+        other = dataclasses.replace(config, **changed)
+        with pytest.raises(ValueError, match=f"--{[*changed][0]} .*: the run of .* has"):
+            train_cifar.fit(other, *train_cifar.load(other))
+    other = dataclasses.replace(config, limit_test=10, resume=None, eval=str(tmp_path))
+    _, test = train_cifar.load(other, load(tmp_path / "last.pt")["facts"])
+    assert train_cifar.fit(other, None, test)["accuracy"] <= 1
+    assert {path: path.read_bytes() for path in tmp_path.iterdir()} == before
+    train_cifar.fit(config, *train_cifar.load(config))
+    assert len(table(tmp_path / "log.csv")) == 3
+
+
 def test_eval_finds_the_accuracy_of_the_log_again(tmp_path, capsys):
     out = tmp_path / "run"
     run("--out", out, "--stop-after", 2)
@@ -291,7 +308,9 @@ def test_a_living_or_finished_run_is_not_overwritten(tmp_path, capsys):
     before = (out / "last.pt").read_bytes()
     assert "--resume" in refused(capsys, "--out", out)
     run("--out", tmp_path / "other", "--stop-after", 2)
-    assert "holds a run" in refused(capsys, "--resume", tmp_path / "other", "--out", out, base=[])
+    assert "a run is there" in refused(
+        capsys, "--resume", tmp_path / "other", "--out", out, base=[]
+    )
     assert (out / "last.pt").read_bytes() == before
 
 
@@ -799,6 +818,20 @@ def test_labels_of_drawn_cifar_pictures_are_drawn_along(tmp_path, monkeypatch):
         assert labels != [label for _, label in files[:n]], "not the first ones"
 
 
+@pytest.mark.parametrize("dataset", ["cifar10", "cifar100"])
+def test_cifar_has_one_size_and_drawn_pictures_have_any(dataset, tmp_path, monkeypatch, capsys):
+    cifar_files(dataset, tmp_path / "data", monkeypatch)
+    more = ["--dataset", dataset, "--data", tmp_path / "data", "--image-size", 64]
+    assert "--image-size 64: " in refused(capsys, *more, base=FOLDER)
+    assert not (tmp_path / "runs").exists()
+    more = ["--limit-train", 20, "--limit-test", 10, "--image-size", 16, "--out", tmp_path / "run"]
+    run("--dataset", "shapes", *more, base=FOLDER)
+    net, prepare = train_cifar.load_run(tmp_path / "run")
+    to_pil_image(torch.zeros(3, 40, 30, dtype=torch.uint8)).save(tmp_path / "x.png")
+    assert prepare(tmp_path / "x.png").shape == (1, 3, 16, 16)
+    assert net(prepare(tmp_path / "x.png")).shape == (2, 1, 10)
+
+
 def test_cifar_is_downloaded_where_it_is_not(tmp_path, monkeypatch):
     asked = []
 
@@ -1066,6 +1099,22 @@ def test_folder(folder, tmp_path, capsys):
     run("--eval", tmp_path / "run", base=[])
     (folder / "val" / "disc").rename(folder / "val" / "zebra")
     assert "classes" in refused(capsys, "--eval", tmp_path / "run", base=[])
+
+
+def test_what_is_not_taken_of_a_folder_is_said(folder, tmp_path, capsys):
+    """A second test set, and a picture of no class."""
+    data = tmp_path / "two"
+    shutil.copytree(folder, data)
+    shutil.copytree(data / "test", data / "val")
+    shutil.copy(next(data.rglob("*.png")), data / "train" / "of_no_class.PNG")
+    train_cifar.load(train_cifar.Settings(dataset="folder", data=str(data)))
+    said = capsys.readouterr().out
+    assert f"{data / 'val'} is the test set; not taken: folder test\n" in said
+    assert f"{data / 'train'}: files not taken, by ending: 1 .png\n" in said
+    shutil.rmtree(data / "val")
+    (data / "train" / "of_no_class.PNG").unlink()
+    train_cifar.load(train_cifar.Settings(dataset="folder", data=str(data)))
+    assert "not taken" not in capsys.readouterr().out
 
 
 def test_folder_at_another_size_and_a_bad_picture(folder, tmp_path, capsys):
