@@ -33,7 +33,7 @@ import torch
 import torch.nn.functional as F
 import torchvision
 
-from dsatgo import NETWORKS, tet_loss
+from dsatgo import NETWORKS, require_counts, tet_loss
 from train_cifar import (
     Config,
     check_plot,
@@ -240,6 +240,7 @@ def events_to_frames(
     for name, value, choices in (("by", by, BY), ("orientation", orientation, ORIENTATIONS)):
         if value not in choices:
             raise ValueError(f"{name}={value!r}: must be one of {', '.join(choices)}")
+    require_counts(T=T, size=size, width=sensor[0], height=sensor[1])
     t, x, y, p = events_of(t, x, y, p, sensor)
     if by == "time":
         window = (t - t[0]) * T // (int(t[-1] - t[0]) + 1)
@@ -608,8 +609,7 @@ def load(config):
     root = pathlib.Path(config.data).expanduser()
     cifar10dvs = config.dataset == "cifar10dvs"
     if (root / UNFINISHED).exists():
-        what = "a simulation stopped half-way: --simulate does it again, or remove it"
-        raise ValueError(f"{root / UNFINISHED}: {what}")
+        raise ValueError(f"{root / UNFINISHED} is half-way: --simulate does it again")
     named = {path.name.lower(): path for path in inside(root)}
     parts = [named.get(part, named.get(f"{part}.zip")) for part in ("train", "test")]
     if all(parts):

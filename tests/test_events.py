@@ -316,6 +316,9 @@ def test_events_of_any_whole_numbers_and_start_are_framed(more):
     [
         (dict(by="counts"), "by='counts'.*time, count"),
         (dict(orientation="Raw"), "orientation='Raw'.*upright, raw"),
+        (dict(T=2.5), "T=2.5: must be a whole number"),
+        (dict(size="16"), "size='16': must be a whole number"),
+        (dict(sensor=(128, 0)), "height=0: must be a whole number"),
         (dict(x=[0, 1, 2, -3]), "x: -3 to 2, not 0 to 127"),
         (dict(y=[0, 1, 2, 128]), "y: 0 to 128, not 0 to 127"),
         (dict(sensor=(128, 1)), "y: 0 to 1, not 0 to 0"),
