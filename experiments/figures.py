@@ -47,12 +47,19 @@ RECIPE = dict(  # runs of 400 epochs
     frozen="AT+TGO, gamma fixed",
 )
 RECIPE["frozen-vanilla"] = "vanilla, gamma fixed"
+WHOLE = dict(vanilla="vanilla", kappa="vanilla, kappa 2", both="AT+TGO")  # of CIFAR-10
+WHOLE["kappa-float32"] = "vanilla, kappa 2, float32"
 QUANTITIES = dict(  # title, factor, scale, limits
     u_std=("deviation sigma", 1, "log", (0.05, 12)),
     threshold=("threshold theta", 1, "log", (7e-4, 30)),
     width=("width k", 1, "linear", (0, 2.1)),
     gradient_available=("share with gradient, %", 100, "symlog", (0, 100)),
 )
+OF_RECIPE = ("arm", "seeds ended", "test accuracy, %", "minus vanilla, paired")
+OF_RECIPE += ("training accuracy, %", "training loss", "firing, %", "spread over layers")
+OF_RECIPE += ("between timesteps", "with gradient, %", "last three layers", "layers below 1 %")
+OF_RANGES = ("layers, last epoch", "sigma", "theta", "k", "gamma", "tau", "firing, %")
+OF_RANGES += ("with gradient, %", "layers at theta's floor", "E")
 AS_IS = "kappa 1, V_th 1"
 SHOWN = (1, 50, 100, 200, 400)  # epochs of the runs of 400
 AT_FLOOR = 0.0011  # a running threshold nears v_th / 1000 from above
@@ -132,7 +139,8 @@ def flag(run, name, default):
 
 def exposure(run):
     """E: the sum over a run's steps of learning rate x decay / (1 - momentum), momentum 0.9."""
-    steps = flag(run, "limit-train", "nan") // flag(run, "batch-size", 100)
+    pictures = 50_000 if run.startswith("whole") else flag(run, "limit-train", "nan")
+    steps = pictures // flag(run, "batch-size", 100)
     rates = math.fsum(row["lr"] for row in table(run, "log"))
     return steps * rates * flag(run, "weight-decay", 1e-4) / (1 - 0.9)
 
@@ -647,12 +655,20 @@ def recipe():
         axis.set(title=title, xlabel="epoch")
     axes[1].legend(fontsize=8)
     save(figure, "recipe-curves")
-    head = ["arm", "seeds ended", "test accuracy, %", "minus vanilla, paired"]
-    head += ["training accuracy, %", "training loss", "firing, %", "spread over layers"]
-    head += ["between timesteps", "with gradient, %", "last three layers", "layers below 1 %"]
-    of = ["layers, last epoch", "sigma", "theta", "k", "gamma", "tau", "firing, %"]
-    of += ["with gradient, %", "layers at theta's floor", "E"]
-    return "\n\n".join([markdown(head, rows), gaps(vanilla), markdown(of, ranges)])
+    return "\n\n".join([markdown(OF_RECIPE, rows), gaps(vanilla), markdown(OF_RANGES, ranges)])
+
+
+def whole():
+    """The runs of the whole of CIFAR-10 that have ended, in the same terms."""
+    vanilla = ended("whole-vanilla")
+    rows = []
+    ranges = []
+    for name, label in WHOLE.items():
+        runs = ended(f"whole-{name}")
+        rows.append(row_of_recipe(label, runs, vanilla))
+        if runs:
+            ranges.append(row_of_ranges(label, runs.values()))
+    return "\n\n".join([markdown(OF_RECIPE, rows), markdown(OF_RANGES, ranges)])
 
 
 def gaps(vanilla):
@@ -899,7 +915,8 @@ def fill(name, content, made):
     path.write_text(f"{before}{mark}\n{content}\n\n{folded(made)}\n\n{end}{after}")
 
 
-PARTS = (arms, layers, closed_form, rules, when, settings, equal, recipe, mechanism, others)
+PARTS = (arms, layers, closed_form, rules, when, settings, equal)
+PARTS += (recipe, mechanism, whole, others)
 
 if __name__ == "__main__":
     raw = argparse.RawDescriptionHelpFormatter

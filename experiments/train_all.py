@@ -11,7 +11,7 @@ repository for checkpoints and for the recordings of the simulated camera, which
 Each run is one command of train_cifar.py or train_dvs.py, the paper's recipe but for the flags
 given here. log.csv, layers.csv and the command are copied to experiments/results/runs/NAME; a run
 that is there is not trained again (with --again it is, for networks.py wants the checkpoints, which
-are not committed), and one that was interrupted goes on.
+are not committed, but for the two networks of KEPT), and one that was interrupted goes on.
 
 --check: trains a run again, from the commit and with the number of threads that its command.txt
 names, and says whether its log is the same to the last digit, timings apart.
@@ -42,7 +42,8 @@ sys.path.insert(0, str(ROOT))
 import train_cifar  # noqa: E402
 import train_dvs  # noqa: E402
 
-RUNS = ROOT / "experiments" / "results" / "runs"
+RESULTS = ROOT / "experiments" / "results"
+RUNS = RESULTS / "runs"
 SCRIPTS = {"train_cifar.py": train_cifar, "train_dvs.py": train_dvs}
 ARMS = dict(
     vanilla=("fixed", "fixed"),
@@ -61,6 +62,7 @@ STILL = (
 EVENTS = "train_dvs.py --dataset folder --channels 8 --batch-size 20 --compile"
 # asked of small data, or of less than all of it
 SMALL = ("simulated", "nmnist", "long", "decay", "twenty", "recipe", "equal", "whole")
+KEPT = ("whole-vanilla-0", "whole-both-0")  # whose networks lie beside the page, to look into
 TIMINGS = ("images_per_s", "seconds", "peak_memory_mb")  # no run repeats these
 
 
@@ -257,7 +259,17 @@ def train(name, command, options):
     made = f"{prefix}python {command}\n{datetime.date.today()}, {versions}\n"
     (folder / "command.txt").write_text(made)
     copy_logs(out, folder)
+    if name in KEPT:
+        keep(out, name)
     return last_line(done)
+
+
+def keep(out, name):
+    """The network of the last epoch, for `--eval` and `load_run`, without this machine's places."""
+    held = train_cifar.load_checkpoint(out)
+    state = {part: held[part] for part in ("model", "epoch", "best", "config", "facts")}
+    state["config"] |= dict(data="data", out=None, resume=None)
+    train_cifar.save(RESULTS / f"{name}.pt", state)
 
 
 def threads_of(name):

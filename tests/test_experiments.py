@@ -8,10 +8,11 @@ import re
 import shutil
 import statistics
 import sys
+import tarfile
 
 import pytest
 import scipy.stats
-from conftest import ROOT
+from conftest import ROOT, SHARED
 
 import train_cifar
 import train_dvs
@@ -62,6 +63,27 @@ def test_the_runs_are_those_of_train_all(train_all):
             rows = logged(name, file)
             assert int(rows[-1]["epoch"]) == settings(command).epochs, name
             assert len(rows[0]) in figures and {len(row) for row in rows} == {len(rows[0])}, name
+
+
+@pytest.mark.parametrize("path", sorted(RESULTS.glob("*.pt")), ids=lambda path: path.stem)
+def test_a_network_beside_the_page_is_that_of_its_run(path, train_all, tmp_path, capsys):
+    assert path.stem in train_all.KEPT and path.stat().st_size < 1_000_000
+    checkpoint = train_cifar.load_checkpoint(path)
+    config = settings(train_all.commands()[path.stem])
+    stored = checkpoint["config"]
+    assert train_cifar.Settings(**stored | dict(data=config.data)) == config
+    assert checkpoint["epoch"] == config.epochs and stored["data"] == "data"
+    net, prepare = train_cifar.load_run(path)
+    assert len(prepare.classes) == 10 and not net.training
+    if not SHARED.is_dir():
+        pytest.skip("no pictures beside the repository")
+    with tarfile.open(SHARED / "cifar10-jpeg.tar") as archive:
+        members = [one for one in archive if one.name.endswith(".jpg") and "test/" in one.name]
+        archive.extractall(tmp_path, members[::5], filter="data")
+    train_cifar.main(["--eval", str(path), "--data", str(tmp_path), "--no-compile"])
+    accuracy = float(re.search(r"test accuracy ([\d.]+)%", capsys.readouterr().out)[1])
+    logged_ = 100 * float(logged(path.stem, "log")[-1]["test_accuracy"])
+    assert accuracy == pytest.approx(logged_, abs=5)  # 1,000 of its 5,000 pictures
 
 
 def test_at_full_scale_the_runs_are_the_recipes_of_the_paper(train_all):
