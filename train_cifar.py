@@ -717,12 +717,12 @@ def layer_rows(net, epoch, layers):
     return rows
 
 
-def fit(config, train, test, loss=None, checkpoint=None):
+def fit(config, train, test, loss=None):
     """Train, test after each epoch, write the run's folder; with config.eval only test. A data set
     has a length, `shape` (C, H, W), `facts` (a dict kept in checkpoints, with "classes"), and
     data[indices, epoch, seed] -> inputs, labels, augmented unless epoch is None. `loss` of logits
-    [T, B, classes] and labels: cross-entropy of `readout`. `checkpoint`: what `parse` returned.
-    -> the last `evaluate`, with `net`, `best` and `out`. ValueError, OSError."""
+    [T, B, classes] and labels: by default cross-entropy of `readout`, smoothed. -> the last
+    `evaluate`, with `net`, `best` and `out`. ValueError, OSError."""
     rank, world, device = start(config)
     torch.manual_seed(config.seed)
     net = build(config, len(test.facts["classes"]), test.shape).to(device)
@@ -743,10 +743,9 @@ def fit(config, train, test, loss=None, checkpoint=None):
         wanted = True if config.compile is None and device.type == "cuda" else config.compile
         if wanted is not None:  # and at the end as the caller had them
             stack.callback(compile_neurons, compile_neurons(wanted))
-        if not checkpoint and (source := config.resume or config.eval):
+        if source := config.resume or config.eval:
             given = {n: value for n, value in vars(config).items() if value or n not in ONCE}
             _, checkpoint = stored_settings(type(config), source, given)
-        if checkpoint:
             run.restore(checkpoint)
         if config.eval:
             result = run.evaluate()
@@ -1141,7 +1140,7 @@ def main(argv=None):
         if config.demo:
             compare(config, train, test)
             return
-        result = fit(config, train, test, checkpoint=checkpoint)
+        result = fit(config, train, test)
         if config.plot and os.environ.get("RANK", "0") == "0":
             draw("run", result, test[torch.arange(min(100, len(test))), None, 0][0])
 

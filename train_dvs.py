@@ -790,7 +790,7 @@ def main(argv=None):
         if "RANK" in os.environ:  # one makes the frame cache
             once(config, functools.partial(load, config))
         train, test = load(config)
-        result = fit(config, train, test, loss, checkpoint)
+        result = fit(config, train, test, loss)
         if config.plot and os.environ.get("RANK", "0") == "0":
             draw("run", result, test[torch.arange(min(100, len(test))), None, 0][0])
             plot_frames(test, result["out"] / "frames.png")

@@ -3009,6 +3009,7 @@ MUTANTS = [
                 "_, checkpoint = stored_settings(type(config), source, given)",
                 "checkpoint = load_checkpoint(source)",
             ),
+            ("fit goes on from nothing", "run.restore(checkpoint)", "pass"),
         ],
     ),
     (
@@ -3121,7 +3122,6 @@ MUTANTS = [
         "test_settings.py -m 'not slow' -k 'plot or resume or eval'",
         [
             ("plot ignored", "if config.plot and os", "if False and os"),
-            ("the checkpoint is not used", "checkpoint=checkpoint", "checkpoint=None"),
         ],
     ),
     (
@@ -3990,8 +3990,8 @@ MUTANTS = [
             ("smoothing ignored", ", label_smoothing=config.label_smoothing", ""),
             (
                 "cross-entropy in place of TET",
-                "fit(config, train, test, loss, checkpoint)",
-                "fit(config, train, test, None, checkpoint)",
+                "fit(config, train, test, loss)",
+                "fit(config, train, test)",
             ),
             ("plots the training set", "plot_frames(test,", "plot_frames(train,"),
         ],
