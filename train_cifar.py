@@ -891,10 +891,11 @@ def open_picture(path):
         with Image.open(path) as file:
             was = file.mode + " turned" * (file.getexif().get(0x0112, 1) != 1)
             picture = ImageOps.exif_transpose(file)
-            if "I;16" in file.mode or file.mode == "I" and file.format in ("PNG", "PPM"):
+            deep = "I;16" in file.mode or file.mode == "I" and file.format in ("PNG", "PPM")
+            if deep and "transparency" not in file.info:
                 picture = picture.convert("I").point(lambda x: x / 256).convert("L")  # 16 bits
-            elif file.mode in "IF":
-                raise ValueError("32 bits a pixel do not say what is white; save it with 8 or 16")
+            elif deep or file.mode in "IF":
+                raise ValueError("32 bits, or 16 and transparent: not read; save it with 8 bits")
         if picture.has_transparency_data:
             white = Image.new("RGBA", picture.size, "white")
             picture = Image.alpha_composite(white, picture.convert("RGBA"))

@@ -591,6 +591,12 @@ def test_32_bits_are_refused_by_name(tmp_path, dtype):
         train_cifar.open_picture(path)
 
 
+def test_16_bits_that_are_transparent_are_refused_by_name(tmp_path):
+    path = saved(tmp_path / "x.png", Image.fromarray(grey(257)), transparency=0x8000)
+    with pytest.raises(ValueError, match=r"x\.png.*16 and transparent"):
+        train_cifar.open_picture(path)
+
+
 @pytest.mark.filterwarnings("error")
 @pytest.mark.parametrize("kind", ["RGBA", "LA", "P", "RGB", "half"])
 def test_what_is_transparent_is_white(tmp_path, kind):
