@@ -1022,8 +1022,8 @@ DATASETS = dict(cifar10=cifar, cifar100=cifar, shapes=shapes, folder=files, imag
 
 @dataclasses.dataclass
 class Settings(Config):
-    dataset: str = setting("cifar10", "imagenet: streamed (paper: both)", choices=tuple(DATASETS))
-    image_size: int = setting(32, "side of a folder's pictures (paper: 32; ImageNet 224)", least=1)
+    dataset: str = setting("cifar10", "which (paper: CIFAR, ImageNet)", choices=tuple(DATASETS))
+    image_size: int = setting(32, "side, but for CIFAR (paper: 32; ImageNet 224)", least=1)
 
     PRESETS = dict(
         imagenet=dict(arch="resnet18", T=4, batch_size=32, image_size=224, workers=4),
