@@ -744,7 +744,7 @@ def fit(config, train, test, loss=None):
         if wanted is not None:  # and at the end as the caller had them
             stack.callback(compile_neurons, compile_neurons(wanted))
         if source := config.resume or config.eval:
-            given = {n: value for n, value in vars(config).items() if value or n not in ONCE}
+            given = {n: v for n, v in vars(config).items() if v or n not in {*ONCE, "out"}}
             _, checkpoint = stored_settings(type(config), source, given)
             run.restore(checkpoint)
         if config.eval:

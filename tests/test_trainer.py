@@ -199,7 +199,7 @@ def test_fit_resumes_no_changed_setting_and_changes_nothing_then(tmp_path):
         other = dataclasses.replace(config, **changed)
         with pytest.raises(ValueError, match=f"--{[*changed][0]} .*: the run of .* has"):
             train_cifar.fit(other, *train_cifar.load(other))
-    other = dataclasses.replace(config, resume=None, eval=str(tmp_path))
+    other = dataclasses.replace(config, resume=None, eval=str(tmp_path), out=None)
     _, test = train_cifar.load(other, load(tmp_path / "last.pt")["facts"])
     net = train_cifar.fit(other, None, test)["net"]
     assert_same(dict(net.state_dict()), dict(load(tmp_path / "last.pt")["model"]))
