@@ -124,6 +124,20 @@ def narrowed(repository, path, *replacements):
     return module
 
 
+def recorded(function):
+    """`function` as one CUDA graph: what the card does, and nothing that the host does."""
+    stream = torch.cuda.Stream()
+    stream.wait_stream(torch.cuda.current_stream())
+    with torch.cuda.stream(stream):
+        for _ in range(3):
+            function()
+    torch.cuda.synchronize()
+    graph = torch.cuda.CUDAGraph()
+    with torch.cuda.graph(graph, stream=stream):
+        function()
+    return graph.replay
+
+
 def optimizer(net):
     return torch.optim.SGD(net.parameters(), 0.1, momentum=0.9, weight_decay=1e-4)
 
@@ -204,7 +218,8 @@ def matmul_rate(side=2048):
 
 # ---- parts, each run in a process of its own: a dict of figures ----
 def neuron(T=4, shape=(64 if CUDA else 16, 128, 32, 32), rounds=21):
-    """Forward and backward of one layer of neurons, and copying its input."""
+    """Forward and backward of one layer of neurons, and copying its input. On a GPU also recorded
+    (the authors' code asks the host, and cannot be)."""
     x = torch.randn(T, *shape, device=DEVICE)
     grad = torch.rand(T, *shape, device=DEVICE)
     copy = torch.empty_like(x)
@@ -232,13 +247,19 @@ def neuron(T=4, shape=(64 if CUDA else 16, 128, 32, 32), rounds=21):
         functions["spikingjelly"] = run(plain, plain.reset)
     with contextlib.suppress(ImportError):
         functions["snntorch"] = snntorch_neuron(T, x, grad)
-    times = interleaved(functions, rounds)
     peers = ("authors", "spikingjelly", "snntorch")
     names = [f"{name} / {ours}" for ours in ("compiled", "eager") for name in peers]
-    return ratios(times, *names, "compiled / vanilla") | {
-        "compiled / seven passes": ratio(times, "compiled", "copy") / 3.5,  # a copy is two passes
-        "copy GB/s": 2 * x.numel() * 4 / statistics.median(times["copy"]) / 1e9,
-    }
+    found = {}
+    for suffix in ("", ", recorded")[: 1 + CUDA]:
+        if suffix:
+            functions.pop("authors", None)
+            functions = {name: recorded(function) for name, function in functions.items()}
+        times = interleaved(functions, rounds)
+        for name, value in ratios(times, *names, "compiled / vanilla").items():
+            found[name + suffix] = value
+        passes = ratio(times, "compiled", "copy") / 3.5  # a copy is two passes
+        found[f"compiled / seven passes{suffix}"] = passes
+    return found | {"copy GB/s": 2 * x.numel() * 4 / statistics.median(times["copy"]) / 1e9}
 
 
 def authors_neuron(T, x, grad):
@@ -360,6 +381,31 @@ def training_vggsnn(T=10, rounds=12):
         net = module.VGGSNN(encode_channels=channels)
         theirs = step_of(net, x.transpose(0, 1).contiguous(), y, lambda net, x: net(x).mean(1))
     return training(partial(vggsnn, T=T, channels=channels), x, y, theirs, rounds)
+
+
+def graphed(rounds=12):
+    """A step of the Trainer and the same one recorded (graphed.py), ResNet-19, T=2, batch 100."""
+    from graphed import Graphed
+
+    if not CUDA:
+        return {}
+    dsatgo.compile_neurons()
+    found = {}
+    for channels in (16, RESNET19[0]):
+        x, y = pictures(100)
+        make = partial(resnet19, channels=channels)
+        more = dict(epochs=1, amp="bf16")
+        functions = {
+            "plain": partial(dsatgo.Trainer(channels_last_net(make()), **more).step, x, y),
+            "recorded": partial(Graphed(channels_last_net(make()), **more).step, x, y),
+            "convolutions": recorded(convolutions_of(channels_last_net(make()), x)),
+        }
+        times = interleaved(functions, rounds, warmup=5)
+        for name in ("plain / recorded", "recorded / convolutions"):
+            found[f"{name}, {channels} channels"] = ratio(times, *name.split(" / "))
+        rate = flops_of(make().to(DEVICE), x) / statistics.median(times["recorded"])
+        found[f"share of the matmul rate, {channels} channels"] = rate / matmul_rate()
+    return found
 
 
 def inference(rounds=21):
@@ -586,6 +632,7 @@ PARTS = dict(
     rewrite=rewrite,
     resnet19=training_resnet19,
     vggsnn=training_vggsnn,
+    graphed=graphed,
     inference=inference,
     memory=memory,
     growth=growth,

@@ -250,18 +250,23 @@ def train(name, command, options):
     done = started(ROOT, [script, *flags], threads)
     if done.returncode:
         return f"failed: {last_line(done)}"
+    note(name, command, out, f"OMP_NUM_THREADS={threads} " if threads else "")
+    return last_line(done)
+
+
+def note(name, command, out, before="", after=""):
+    """What the page needs of a run: command and versions, logs, and of some the network."""
+    folder = RUNS / name
     folder.mkdir(parents=True, exist_ok=True)
     about = json.loads((out / "config.json").read_text())
     names = ("python", "torch", "torchvision", "git", "device")
     versions = ", ".join(f"{name} {about[name]}" for name in names)
     versions += f" ({about['card']})" if about["card"] else ""
-    prefix = f"OMP_NUM_THREADS={threads} " if threads else ""
-    made = f"{prefix}python {command}\n{datetime.date.today()}, {versions}\n"
+    made = f"{before}python {command}\n{datetime.date.today()}, {versions}{after}\n"
     (folder / "command.txt").write_text(made)
     copy_logs(out, folder)
     if name in KEPT:
         keep(out, name)
-    return last_line(done)
 
 
 def keep(out, name):

@@ -1,6 +1,7 @@
 """The evidence: every run's command is one that the scripts take, the page's tables are what the
 committed logs say, and each of its figures has a verdict."""
 
+import argparse
 import csv
 import importlib
 import math
@@ -12,7 +13,7 @@ import tarfile
 
 import pytest
 import scipy.stats
-from conftest import ROOT, SHARED
+from conftest import FOLDER, ROOT, SHARED, grey_pictures
 
 import train_cifar
 import train_dvs
@@ -260,3 +261,35 @@ def test_a_check_names_the_first_figure_that_differs(train_all, tmp_path):
     assert found == "layers.csv, epoch 2: test_accuracy 0.30000000000000004, 0.3 there"
     (other / "layers.csv").write_text(text.rpartition("2,")[0])
     assert "layers.csv, epoch 2: epoch None, 2 there" == train_all.difference(one, other)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("begun", [False, True])
+def test_runs_side_by_side_are_those_that_go_alone(begun, train_all, tmp_path, monkeypatch):
+    """Same logs to the last digit: augmented pictures are the same whoever makes them."""
+    sys.modules.pop("side_by_side", None)  # it would hold another train_all
+    side_by_side = importlib.import_module("side_by_side")
+    flags = f"--dataset folder --data {grey_pictures(tmp_path, 24)} {' '.join(FOLDER)} --epochs 3"
+    commands = {
+        f"whole-{arm}-{seed}": f"train_cifar.py {flags} {train_all.arm(arm)} --seed {seed}"
+        for arm in ("vanilla", "both")
+        for seed in range(2)
+    }
+    monkeypatch.setattr(train_all, "commands", lambda: commands)
+    monkeypatch.setattr(train_all, "RUNS", tmp_path / "together")
+    monkeypatch.setattr(train_all, "KEPT", ())
+    monkeypatch.setattr(side_by_side.Shared, "CHUNK", 7)
+    options = argparse.Namespace(data=tmp_path, work=tmp_path / "work", only="^whole", processes=3)
+    for name, command in commands.items():
+        flags = command.split()[1:]
+        train_cifar.main([*flags, "--out", str(tmp_path / "alone" / name)])
+        if begun:
+            train_cifar.main([*flags, "--out", str(options.work / name), "--stop-after", "1"])
+    assert not side_by_side.main(options)
+    for name, command in commands.items():
+        assert train_all.difference(tmp_path / "together" / name, tmp_path / "alone" / name) is None
+        written = (tmp_path / "together" / name / "command.txt").read_text()
+        assert written.startswith(f"python {command}\n")
+    commands |= {"whole-other-0": command, "whole-other-1": f"{command} --limit-train 10"}
+    with pytest.raises(ValueError, match="limit_train"):
+        side_by_side.main(options)

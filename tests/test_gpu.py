@@ -2,6 +2,7 @@
 files. Needs CUDA, and is skipped without."""
 
 import copy
+import importlib
 import os
 import re
 import subprocess
@@ -105,6 +106,38 @@ def test_training_lowers_the_loss(amp):
     for _ in range(15):
         last = [trainer.step(a, b).item() for a, b in zip(x.split(50), y.split(50))]
     assert sum(last) < sum(first) - 0.5
+
+
+@pytest.mark.parametrize("amp", ["off", "bf16", "fp16"])
+def test_a_recorded_step_is_a_plain_one(amp, monkeypatch):
+    """Over epochs of other learning rates, with a smaller batch in between."""
+    monkeypatch.syspath_prepend(str(ROOT / "experiments"))
+    graphed = importlib.import_module("graphed")
+    monkeypatch.setattr(torch.backends.cudnn, "deterministic", True)
+    compile_neurons()
+    torch.manual_seed(0)
+    net = small().cuda()
+    trainers = [make(copy.deepcopy(net), epochs=4, amp=amp) for make in (Trainer, graphed.Graphed)]
+    pictures, labels = train_cifar.draw_shapes(240, 0)
+    x, y = pictures.float() / 128 - 1, labels
+    seen = [[], []]
+    for trainer, losses in zip(trainers, seen):
+        for epoch in range(3):
+            for part in torch.arange(80 * epoch, 80 * (epoch + 1)).split(12):
+                losses.append(trainer.step(x[part].pin_memory(), y[part].pin_memory()))
+            assert trainer.steps == 7
+            trainer.end_epoch()
+            trainer.evaluate([(x[:20], y[:20])])
+    assert trainers[1].plain == 3 + 3, "the first steps, and the smaller batches"
+    states = [trainer.state_dict() for trainer in trainers]
+    for name, value in states[0]["model"].items():
+        print(name, relative(states[1]["model"][name].cpu().float(), value.cpu().float()))
+    print(torch.stack(seen[0]), torch.stack(seen[1]))
+    assert torch.equal(states[0]["scale"], states[1]["scale"])
+    for one, other in zip(*seen):
+        assert abs(one - other) < 0.02
+    for name, value in states[0]["model"].items():
+        assert relative(states[1]["model"][name].cpu().float(), value.cpu().float()) < 0.02, name
 
 
 def test_tools_stay_on_the_gpu():
