@@ -135,6 +135,7 @@ def recorded(function):
             function()
     torch.cuda.synchronize()
     graph = torch.cuda.CUDAGraph()
+    graph.reads = function  # its tensors must outlive this
     try:
         with torch.cuda.graph(graph, stream=stream):
             function()
