@@ -273,7 +273,7 @@ def keep(out, name):
     """The network of the last epoch, for `--eval` and `load_run`, without this machine's places."""
     held = train_cifar.load_checkpoint(out)
     state = {part: held[part] for part in ("model", "epoch", "best", "config", "facts")}
-    state["config"] |= dict(data="data", out=None, resume=None)
+    state["config"] |= dict(data="data", out=None, resume=None, workers=None)
     train_cifar.save(RESULTS / f"{name}.pt", state)
 
 
