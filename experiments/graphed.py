@@ -29,7 +29,8 @@ class Graphed(Trainer):
     def __init__(self, net, epochs, *args, **more):
         super().__init__(net, epochs, *args, **more)
         if self.device.type != "cuda" or self.world > 1:
-            raise ValueError(f"Graphed trains on one GPU, got {self.device}, {self.world} process")
+            what = f"{self.device}, processes: {self.world}"
+            raise ValueError(f"a recorded step is one of one process on a GPU, got {what}")
         self.stream = torch.cuda.Stream()
         self.plain = 0  # steps that were not replayed
         self.recorded = self.graph = self.batch = None
@@ -70,9 +71,10 @@ class Graphed(Trainer):
 
 
 if __name__ == "__main__":
-    script, *flags = sys.argv[1:] or ["none"]
+    script, *flags = sys.argv[1:] or ["nothing"]
     if script not in ("train_cifar.py", "train_dvs.py"):
-        sys.exit(f"{script}: the first argument must be train_cifar.py or train_dvs.py")
+        print(f"{script}: must be train_cifar.py or train_dvs.py, then its flags", file=sys.stderr)
+        sys.exit(2)
     train_cifar = importlib.import_module("train_cifar")  # it makes train_dvs.py's Trainer too
     train_cifar.Trainer = Graphed
     sys.argv = [script, *flags]

@@ -124,8 +124,12 @@ def main(options):
     }
     for process in [*makers, *runs.values()]:
         process.start()
+    while any(process.is_alive() for process in runs.values()):
+        time.sleep(0.1)
+        if any(process.exitcode for process in makers):  # whose pictures would be waited for
+            for process in runs.values():
+                process.kill()  # it waits, and hears nothing
     for name, process in runs.items():
-        process.join()
         if process.exitcode == 0:
             command = train_all.commands()[name]
             train_all.note(name, command, options.work / name, after=", in side_by_side.py")

@@ -8,6 +8,7 @@ import math
 import re
 import shutil
 import statistics
+import subprocess
 import sys
 import tarfile
 
@@ -263,6 +264,21 @@ def test_a_check_names_the_first_figure_that_differs(train_all, tmp_path):
     assert "layers.csv, epoch 2: epoch None, 2 there" == train_all.difference(one, other)
 
 
+@pytest.mark.parametrize(
+    "flags, words",
+    [
+        ([], "nothing: must be train_cifar.py or train_dvs.py"),
+        (["dsatgo.py"], "dsatgo.py: must be"),
+        (["train_cifar.py", *FOLDER, "--dataset", "shapes", "--limit-train", "4"], "got cpu"),
+    ],
+)
+def test_a_recorded_step_needs_a_script_and_a_gpu(flags, words, tmp_path):
+    script = ROOT / "experiments" / "graphed.py"
+    command = [sys.executable, str(script), *flags]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
+    assert done.returncode == 2 and words in done.stderr and done.stderr.count("\n") == 1
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("begun", [False, True])
 def test_runs_side_by_side_are_those_that_go_alone(begun, train_all, tmp_path, monkeypatch):
@@ -293,3 +309,18 @@ def test_runs_side_by_side_are_those_that_go_alone(begun, train_all, tmp_path, m
     commands |= {"whole-other-0": command, "whole-other-1": f"{command} --limit-train 10"}
     with pytest.raises(ValueError, match="limit_train"):
         side_by_side.main(options)
+
+
+@pytest.mark.slow
+def test_a_run_side_by_side_does_not_wait_for_pictures_that_nobody_makes(
+    train_all, tmp_path, monkeypatch
+):
+    sys.modules.pop("side_by_side", None)
+    side_by_side = importlib.import_module("side_by_side")
+    flags = f"--dataset folder --data {grey_pictures(tmp_path, 24)} {' '.join(FOLDER)}"
+    monkeypatch.setattr(train_all, "commands", lambda: {"whole-0": f"train_cifar.py {flags}"})
+    monkeypatch.setattr(train_all, "RUNS", tmp_path / "together")
+    monkeypatch.setattr(side_by_side, "make_share", lambda *_: sys.exit(3))
+    options = argparse.Namespace(data=tmp_path, work=tmp_path / "work", only="", processes=2)
+    assert side_by_side.main(options)
+    assert not (tmp_path / "together").exists()
