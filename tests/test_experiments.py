@@ -14,6 +14,7 @@ import tarfile
 
 import pytest
 import scipy.stats
+import torch
 from conftest import FOLDER, ROOT, SHARED, grey_pictures
 
 import train_cifar
@@ -264,6 +265,15 @@ def test_a_check_names_the_first_figure_that_differs(train_all, tmp_path):
     assert "layers.csv, epoch 2: epoch None, 2 there" == train_all.difference(one, other)
 
 
+@pytest.fixture
+def one_thread():
+    """As side_by_side.py trains: with two, sums have another order."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
 @pytest.mark.parametrize(
     "flags, words",
     [
@@ -281,7 +291,9 @@ def test_a_recorded_step_needs_a_script_and_a_gpu(flags, words, tmp_path):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("begun", [False, True])
-def test_runs_side_by_side_are_those_that_go_alone(begun, train_all, tmp_path, monkeypatch):
+def test_runs_side_by_side_are_those_that_go_alone(
+    begun, train_all, tmp_path, monkeypatch, one_thread
+):
     """Same logs to the last digit: augmented pictures are the same whoever makes them."""
     sys.modules.pop("side_by_side", None)  # it would hold another train_all
     side_by_side = importlib.import_module("side_by_side")
