@@ -125,24 +125,17 @@ def narrowed(repository, path, *replacements):
 
 
 def recorded(function):
-    """`function` as one CUDA graph: what the card does, and nothing that the host does. None if it
-    asks the host."""
-    here = torch.cuda.current_stream()
+    """`function`, which must not ask the host, as one CUDA graph: what the card does, alone."""
     stream = torch.cuda.Stream()
-    stream.wait_stream(here)
+    stream.wait_stream(torch.cuda.current_stream())
     with torch.cuda.stream(stream):
         for _ in range(3):
             function()
     torch.cuda.synchronize()
     graph = torch.cuda.CUDAGraph()
     graph.reads = function  # its tensors must outlive this
-    try:
-        with torch.cuda.graph(graph, stream=stream):
-            function()
-    except RuntimeError as error:
-        print(str(error).splitlines()[0], file=sys.stderr)
-        torch.cuda.set_stream(here)
-        return None
+    with torch.cuda.graph(graph, stream=stream):
+        function()
     return graph.replay
 
 
@@ -262,7 +255,6 @@ def neuron(T=4, shape=(64 if CUDA else 16, 128, 32, 32), rounds=21):
         if suffix:
             functions.pop("authors", None)
             functions = {name: recorded(function) for name, function in functions.items()}
-            functions = {name: function for name, function in functions.items() if function}
         times = interleaved(functions, rounds)
         for name, value in ratios(times, *names, "compiled / vanilla").items():
             found[name + suffix] = value

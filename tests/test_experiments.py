@@ -318,6 +318,7 @@ def test_runs_side_by_side_are_those_that_go_alone(
         assert train_all.difference(tmp_path / "together" / name, tmp_path / "alone" / name) is None
         written = (tmp_path / "together" / name / "command.txt").read_text()
         assert written.startswith(f"python {command}\n")
+        assert written.endswith("device cpu, in side_by_side.py\n")
     commands |= {"whole-other-0": command, "whole-other-1": f"{command} --limit-train 10"}
     with pytest.raises(ValueError, match="limit_train"):
         side_by_side.main(options)
