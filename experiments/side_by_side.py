@@ -6,7 +6,8 @@ pictures. Here they go side by side, share the pictures, and their steps are rec
 Runs of train_cifar.py on all pictures only. Pictures are decoded once. Augmentation is a function
 of seed, epoch and picture, so the runs of a seed see the same ones, and each is made once, by N
 processes: a run's command alone would see the same bytes. What is written is train_all.py's; a run
-that was interrupted goes on. All stays in memory: 150 MB for each epoch and seed of CIFAR-10.
+that was interrupted goes on, one whose log is there is left out. All stays in memory: 150 MB for
+each epoch and seed of CIFAR-10.
 """
 
 import argparse
