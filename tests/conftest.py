@@ -6,6 +6,7 @@ import itertools
 import os
 import pathlib
 import pickle
+import signal
 import socket
 import subprocess
 import sys
@@ -28,6 +29,9 @@ sys.path[:0] = [str(ROOT), str(ROOT / "experiments")]
 import dsatgo  # noqa: E402
 import train_cifar  # noqa: E402
 import train_dvs  # noqa: E402
+
+# a shell's background job ignores Ctrl-C, and so would all that is started here
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 hypothesis.settings.register_profile("ci", derandomize=True, deadline=None, max_examples=50)
 hypothesis.settings.register_profile("long", deadline=None, max_examples=2000)
