@@ -1,5 +1,5 @@
 """A step of a small network on a GPU waits for Python, not for the card. Here it is recorded as one
-CUDA graph and replayed: the same operations, one launch.
+CUDA graph and replayed: the same operations, one launch. A batch of an evaluation is, too.
 
     python experiments/graphed.py train_cifar.py --amp bf16 ...
 
@@ -7,6 +7,7 @@ trains as the script named first (train_cifar.py or train_dvs.py) with its flags
 `Graphed` stands wherever a Trainer does.
 """
 
+import contextlib
 import importlib
 import pathlib
 import sys
@@ -17,12 +18,15 @@ sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent))
 
 from dsatgo import Trainer  # noqa: E402
 
+MODE = dict(capture_error_mode="thread_local")  # another thread may pin batches meanwhile
+
 
 class Graphed(Trainer):
-    """A Trainer on one GPU whose step is recorded once an epoch (the learning rate is part of it).
-    The first steps, and batches of another shape, are not replayed: what is made once (compiled
-    neurons, cuDNN's choice) cannot be recorded. A network, or a loss, that waits for the card or
-    decides by what it computes cannot either: RuntimeError."""
+    """A Trainer on one GPU whose step is recorded once an epoch (the learning rate is part of it),
+    and whose evaluation once. The first batches of each, those of another shape, and those that a
+    probe watches, are not replayed: what is made once (compiled neurons, cuDNN's choice) cannot be
+    recorded. A network, or a loss, that waits for the card or decides by what it computes cannot
+    either: RuntimeError."""
 
     FIRST = 3
 
@@ -34,6 +38,8 @@ class Graphed(Trainer):
         self.stream = torch.cuda.Stream()
         self.plain = 0  # steps that were not replayed
         self.recorded = self.graph = self.batch = None
+        self.looks = 0  # batches of evaluations, likewise
+        self.look_graph = self.look_batch = None
 
     def step(self, x, y):
         if self.plain < self.FIRST or x.shape != self.batch[0].shape:
@@ -46,25 +52,47 @@ class Graphed(Trainer):
         self.steps += 1
         return self.loss_of_step.clone()
 
-    def alone(self, x, y):
-        """A plain step, on the stream that records: autograd remembers streams."""
+    @contextlib.contextmanager
+    def aside(self):
         here = torch.cuda.current_stream()
         self.stream.wait_stream(here)
         with torch.cuda.stream(self.stream):
-            loss = super().step(x, y)
+            yield
         here.wait_stream(self.stream)
+
+    def alone(self, x, y):
+        """A plain step, on the stream that records: autograd remembers streams."""
+        with self.aside():
+            loss = super().step(x, y)
         self.plain += 1
         if self.batch is None:
             self.batch = [part.to(self.device, copy=True) for part in (x, y)]
         return loss
+
+    def look(self, model, x, y):
+        if model.training or any(getattr(part, "watch", None) for part in model.modules()):
+            return super().look(model, x, y)
+        if self.looks < self.FIRST or x.shape != self.look_batch[0].shape:
+            self.looks += 1
+            if self.look_batch is None:
+                self.look_batch = [part.to(self.device, copy=True) for part in (x, y)]
+            with self.aside():
+                return super().look(model, x, y)
+        for held, part in zip(self.look_batch, (x, y)):
+            held.copy_(part, non_blocking=True)
+        if self.look_graph is None:
+            self.look_graph = torch.cuda.CUDAGraph()
+            with torch.cuda.graph(self.look_graph, stream=self.stream, **MODE):
+                self.looked = super().look(model, *self.look_batch)
+        self.look_graph.replay()
+        return [value.clone() for value in self.looked]
 
     def record(self):
         self.graph = self.loss_of_step = None
         self.optimizer.zero_grad()  # gradients live in the graph's memory
         self.graph = torch.cuda.CUDAGraph()
         steps = self.steps
-        mode = dict(capture_error_mode="thread_local")  # another thread may pin batches meanwhile
-        with torch.cuda.graph(self.graph, stream=self.stream, **mode):
+        with torch.cuda.graph(self.graph, stream=self.stream, **MODE):
             self.loss_of_step = super().step(*self.batch)
         self.steps = steps  # recording computes nothing
         self.recorded = self.rate()

@@ -3,11 +3,12 @@ pictures. Here they go side by side, share the pictures, and their steps are rec
 
     python experiments/side_by_side.py DATA WORK --only PATTERN [--processes N]
 
-Runs of train_cifar.py on all pictures only. Pictures are decoded once. Augmentation is a function
-of seed, epoch and picture, so the runs of a seed see the same ones, and each is made once, by N
-processes: a run's command alone would see the same bytes. What is written is train_all.py's; a run
-that was interrupted goes on, one whose log is there is left out. All stays in memory: 150 MB for
-each epoch and seed of CIFAR-10.
+Runs of train_cifar.py only; of some pictures, which a run's seed draws, those of one seed. Pictures
+are decoded once. Augmentation is a function of seed, epoch and picture, so the runs of a seed see
+the same ones, and each is made once, by N processes: a run's command alone would see the same
+bytes. float32 is that of the CPU, without TF32. What is written is train_all.py's; a run that was
+interrupted goes on, one whose log is there is left out. All stays in memory: 150 MB for each epoch
+and seed of CIFAR-10.
 """
 
 import argparse
@@ -78,6 +79,7 @@ def train(config, train_set, test_set):
     sys.argv[0] = "train_cifar.py"  # which goes on with a run that was stopped
     if torch.cuda.is_available():
         train_cifar.Trainer = graphed.Graphed
+        torch.backends.cudnn.allow_tf32 = False
     with open(f"{config.out}.txt", "a", buffering=1) as file, contextlib.redirect_stdout(file):
         with contextlib.redirect_stderr(file), train_cifar.one_line_errors():
             train_cifar.fit(config, train_set, test_set)
@@ -100,10 +102,11 @@ def configured(options):
                 begun.append(train_cifar.load_checkpoint(config.out)["epoch"])
             configs[name] = config
     settings = {tuple(getattr(config, name) for name in PICTURES) for config in configs.values()}
-    if len(settings) != 1 or config.limit_train or config.limit_test:
-        raise ValueError(
-            f"--only {options.only}: no run, or runs that are limited or differ in {PICTURES}"
-        )
+    limited = any(config.limit_train or config.limit_test for config in configs.values())
+    seeds = {config.seed for config in configs.values()}
+    if len(settings) != 1 or limited and len(seeds) > 1:
+        what = f"no run, or runs that differ in {PICTURES} or, of some pictures, in their seed"
+        raise ValueError(f"--only {options.only}: {what}")
     return configs, min(begun) if len(begun) == len(configs) else 0
 
 

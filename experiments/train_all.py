@@ -211,7 +211,7 @@ def whole():
     runs = {}
     arms = dict(vanilla=arm("vanilla"), kappa=f"{arm('vanilla')} --kappa 2", both=arm("both"))
     every = "train_cifar.py --dataset folder --data {data}/pictures --channels 16 --epochs 30"
-    for seed, name in itertools.product(range(2), arms):
+    for seed, name in itertools.product(range(4), arms):
         flags = f"{every} --compile {arms[name]} --seed {seed}"
         runs[f"whole-{name}-{seed}"] = f"{flags} --amp bf16"
     runs["whole-kappa-float32-0"] = f"{every} --compile {arms['kappa']} --seed 0"

@@ -319,9 +319,16 @@ def test_runs_side_by_side_are_those_that_go_alone(
         written = (tmp_path / "together" / name / "command.txt").read_text()
         assert written.startswith(f"python {command}\n")
         assert written.endswith("device cpu, in side_by_side.py\n")
-    commands |= {"whole-other-0": command, "whole-other-1": f"{command} --limit-train 10"}
-    with pytest.raises(ValueError, match="limit_train"):
-        side_by_side.main(options)
+    some = {f"some-{seed}": f"{command} --limit-train 10 --seed {seed}" for seed in range(2)}
+    commands |= {"other-0": command, "other-1": some["some-0"]} | some
+    for options.only, words in {"other": "limit_train", "some": "their seed"}.items():
+        with pytest.raises(ValueError, match=words):
+            side_by_side.main(options)
+    options.only = "some-1"
+    train_cifar.main([*some["some-1"].split()[1:], "--out", str(tmp_path / "alone" / "some-1")])
+    assert not side_by_side.main(options)
+    both = (tmp_path / place / "some-1" for place in ("together", "alone"))
+    assert train_all.difference(*both) is None
 
 
 @pytest.mark.slow

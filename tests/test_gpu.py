@@ -110,7 +110,8 @@ def test_training_lowers_the_loss(amp):
 
 @pytest.mark.parametrize("amp", ["off", "bf16", "fp16"])
 def test_a_recorded_step_is_a_plain_one(amp, monkeypatch):
-    """Over epochs of other learning rates, with a smaller batch in between."""
+    """Over epochs of other learning rates, with a smaller batch in between; so are evaluations, of
+    which a probe sees the batches that it watches."""
     monkeypatch.syspath_prepend(str(ROOT / "experiments"))
     graphed = importlib.import_module("graphed")
     monkeypatch.setattr(torch.backends.cudnn, "deterministic", True)
@@ -121,18 +122,27 @@ def test_a_recorded_step_is_a_plain_one(amp, monkeypatch):
     pictures, labels = train_cifar.draw_shapes(240, 0)
     x, y = pictures.float() / 128 - 1, labels
     seen = [[], []]
-    for trainer, losses in zip(trainers, seen):
+    tests = [[], []]
+    parts = torch.arange(60).split(8)  # the last one is smaller
+    for trainer, losses, results in zip(trainers, seen, tests):
         for epoch in range(3):
             for part in torch.arange(80 * epoch, 80 * (epoch + 1)).split(12):
                 losses.append(trainer.step(x[part].pin_memory(), y[part].pin_memory()))
             assert trainer.steps == 7
             trainer.end_epoch()
-            trainer.evaluate([(x[:20], y[:20])])
+            results.append(trainer.evaluate((x[part], y[part]) for part in parts))
+            with probe(trainer.net) as figures:
+                trainer.evaluate([(x[:8], y[:8])])
+            results[-1]["firing"] = figures["stem.neuron"]["firing_rate"].mean().item()
     assert trainers[1].plain == 3 + 3, "the first steps, and the smaller batches"
+    assert trainers[1].looks == 3 + 3
     states = [trainer.state_dict() for trainer in trainers]
     assert torch.equal(states[0]["scale"], states[1]["scale"])
     for one, other in zip(*seen):
         assert abs(one - other) < 0.02
+    for one, other in zip(*tests):
+        assert one == pytest.approx(other, abs=0.02)
+    assert len({result["loss"] for result in tests[1]}) == 3, "each with the network as it was then"
     for name, value in states[0]["model"].items():
         assert relative(states[1]["model"][name].cpu().float(), value.cpu().float()) < 0.02, name
 
