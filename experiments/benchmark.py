@@ -211,7 +211,7 @@ def flops_of(net, x):
     return 6 * per_picture * x.shape[0 if still else 1]
 
 
-def matmul_rate(side=2048):
+def matmul_rate(side=8192 if CUDA else 2048):
     dtype = torch.bfloat16 if CUDA else torch.float32
     a = torch.randn(side, side, device=DEVICE, dtype=dtype)
     return 2 * side**3 / statistics.median(interleaved(dict(matmul=lambda: a @ a), 9)["matmul"])
