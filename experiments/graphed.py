@@ -23,10 +23,10 @@ MODE = dict(capture_error_mode="thread_local")  # another thread may pin batches
 
 class Graphed(Trainer):
     """A Trainer on one GPU whose step is recorded once an epoch (the learning rate is part of it),
-    and whose evaluation once. The first batches of each, those of another shape, and those that a
-    probe watches, are not replayed: what is made once (compiled neurons, cuDNN's choice) cannot be
-    recorded. A network, or a loss, that waits for the card or decides by what it computes cannot
-    either: RuntimeError."""
+    and its evaluation of a batch once: weights may change, attributes of the network no more. The
+    first batches of each, those of another shape, and in evaluations those that a probe watches are
+    not replayed: what is made once (compiled neurons, cuDNN's choice) cannot be recorded. A network
+    or a loss that waits for the card or decides by what it computes cannot either: RuntimeError."""
 
     FIRST = 3
 
@@ -81,9 +81,10 @@ class Graphed(Trainer):
         for held, part in zip(self.look_batch, (x, y)):
             held.copy_(part, non_blocking=True)
         if self.look_graph is None:
-            self.look_graph = torch.cuda.CUDAGraph()
-            with torch.cuda.graph(self.look_graph, stream=self.stream, **MODE):
+            graph = torch.cuda.CUDAGraph()
+            with torch.cuda.graph(graph, stream=self.stream, **MODE):
                 self.looked = super().look(model, *self.look_batch)
+            self.look_graph = graph
         self.look_graph.replay()
         return [value.clone() for value in self.looked]
 
