@@ -13,6 +13,7 @@ import argparse
 import ast
 import contextlib
 import fnmatch
+import gc
 import os
 import pathlib
 import re
@@ -35,6 +36,7 @@ import torchvision  # noqa: E402, F401
 
 from mutants import MUTANTS  # noqa: E402
 
+gc.freeze()  # no mutant looks through all of that again
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 SECONDS = 1.5  # a mutant takes this long on one core, on average
 LIMIT = 300  # seconds, for mutants that never end
@@ -84,7 +86,8 @@ def start(file, tests, text):
     os.dup2(log, 2)
     os.chdir(folder)
     files = [f"tests/{word}" if ".py" in word else word for word in shlex.split(tests)]
-    os._exit(pytest.main(["-xq", "-p", "no:cacheprovider", "--capture=fd", *files]))
+    flags = "-xq -p no:cacheprovider --capture=fd --assert=plain".split()  # as quick as can be
+    os._exit(pytest.main([*flags, *files]))
 
 
 def caught_by(folder, tests, status):
