@@ -434,7 +434,8 @@ def inference(rounds=21):
 
 
 def same(batch=25, n=4000):
-    """Which share of 2,000 drawn pictures keeps its class when a trained network is folded."""
+    """Which share of 2,000 drawn pictures keeps its class when a trained network is folded; on CUDA
+    as PyTorch comes, which rounds convolutions to TF32, and without."""
     from train_cifar import draw_shapes
 
     torch.manual_seed(0)
@@ -447,15 +448,20 @@ def same(batch=25, n=4000):
         update.zero_grad()
         F.cross_entropy(readout(net(x[i : i + batch])), y[i : i + batch]).backward()
         update.step()
-    with torch.no_grad():
-        plain, folded = (
-            torch.cat([readout(each(part)).argmax(1) for part in x[n:].split(100)])
-            for each in (net.eval(), dsatgo.for_inference(net))
-        )
-    return {
-        "accuracy of the trained network": (plain == y[n:]).double().mean().item(),
-        "share of pictures with the same class": (plain == folded).double().mean().item(),
-    }
+    nets = net.eval(), dsatgo.for_inference(net)
+    found = {}
+    for name in ("", ", without TF32") if CUDA else ("",):
+        torch.backends.cudnn.allow_tf32 = not name
+        with torch.no_grad():
+            plain, folded = (
+                torch.cat([readout(each(part)).argmax(1) for part in x[n:].split(100)])
+                for each in nets
+            )
+        if not name:
+            found["accuracy of the trained network"] = (plain == y[n:]).double().mean().item()
+        share = (plain == folded).double().mean().item()
+        found[f"share of pictures with the same class{name}"] = share
+    return found
 
 
 def kept(net, x, forward=lambda net, x: net(x)):
