@@ -87,6 +87,8 @@ def commands(full=False):
 
     runs = figures(still, events) | conditions(still, events) | recipe(still)
     runs |= others(still) | equal(still) | whole()
+    for seed, name in itertools.product(MORE, PAIR):
+        runs[f"count-{name}-{seed}"] = events(f"{arm(name)} --seed {seed} --by count")
     for seed in MORE[3:]:  # three seeds leave intervals of ten points
         for name in PAIR:
             runs[f"pictures-{name}-{seed}"] = still(f"{arm(name)} --seed {seed}")
@@ -133,7 +135,6 @@ def conditions(still, events):
             runs[f"decay-{name}-{seed}"] = still(f"{rule} --weight-decay 5e-3")
             # Figs. 4, 9, 14, 15
             runs[f"twenty-{name}-{seed}"] = still(f"{rule} --weight-decay 1e-3", epochs=20)
-            runs[f"count-{name}-{seed}"] = events(f"{rule} --by count")
         for scale in SCALES:
             for name in ARMS if seed == 0 else PAIR:
                 flags = f"{arm(name)} --bn-scale {scale} --seed {seed}"
@@ -201,8 +202,12 @@ def equal(still):
         if seed not in SEEDS:  # the first three are the runs decay-*
             runs[f"equal-{name}-decay-5e-3-{seed}"] = still(decay)
     for seed, scale in itertools.product(SEEDS, SCALES):
-        flags = f"{arm('vanilla')} --kappa 2 --bn-scale {scale} --seed {seed}"
+        rule = f"--bn-scale {scale} --seed {seed}"
+        flags = f"{arm('vanilla')} --kappa 2 {rule}"
         runs[f"equal-vanilla-kappa-2-scale-{scale}-{seed}"] = still(flags)
+        for name in PAIR:  # the best of the above, for either arm
+            flags = f"{arm(name)} --kappa 1 --v-th 0.5 {rule}"
+            runs[f"equal-{name}-kappa-1-v_th-0.5-scale-{scale}-{seed}"] = still(flags)
     return runs
 
 
