@@ -18,7 +18,8 @@ names, and says whether its log is the same to the last digit, timings apart.
 
 --full: the paper's data, networks and epochs, one run at a time, on a GPU, without the runs that
 only make sense small. DATA then holds cifar10 (as torchvision has it, downloaded if absent) and
-cifar10-dvs (its ten zip archives); the logs take the place of ours.
+cifar10-dvs (its ten zip archives); the logs take the place of ours. How long it takes is estimated
+before the first starts.
 """
 
 import argparse
@@ -26,6 +27,7 @@ import concurrent.futures
 import csv
 import dataclasses
 import datetime
+import functools
 import itertools
 import json
 import os
@@ -39,12 +41,18 @@ import time
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
+import cost  # noqa: E402
+import dsatgo  # noqa: E402
 import train_cifar  # noqa: E402
 import train_dvs  # noqa: E402
 
 RESULTS = ROOT / "experiments" / "results"
 RUNS = RESULTS / "runs"
 SCRIPTS = {"train_cifar.py": train_cifar, "train_dvs.py": train_dvs}
+FULL = {  # what cost.py knows of them
+    "train_cifar.py": "CIFAR-10, ResNet-19, T = 2",
+    "train_dvs.py": "CIFAR10-DVS, VGGSNN, T = 10",
+}
 ARMS = dict(
     vanilla=("fixed", "fixed"),
     AT=("true", "fixed"),
@@ -252,6 +260,7 @@ def train(name, command, options):
     else:
         flags += ["--out", out]
     threads = 0 if options.full else threads_of(name)
+    print(f"{name}: begins; {out}/log.csv gets a line an epoch", flush=True)
     done = started(ROOT, [script, *flags], threads)
     if done.returncode:
         return f"failed: {last_line(done)}"
@@ -286,8 +295,9 @@ def threads_of(name):
     return 2 if name.startswith("whole") else 1
 
 
-def started(folder, command, threads):
-    environment = os.environ | (dict(OMP_NUM_THREADS=str(threads)) if threads else {})
+def started(folder, command, threads, **environment):
+    environment |= dict(OMP_NUM_THREADS=str(threads)) if threads else {}
+    environment = os.environ | environment
     command = [sys.executable, *command]
     return subprocess.run(command, cwd=folder, env=environment, text=True, capture_output=True)
 
@@ -310,7 +320,9 @@ def check(name, options):
     with tempfile.TemporaryDirectory() as place:
         subprocess.run([*git, "add", "--detach", f"{place}/code", commit], check=True)
         try:
-            done = started(f"{place}/code", [script, *flags, "--out", f"{place}/run"], threads)
+            hidden = dict(CUDA_VISIBLE_DEVICES="") if "device cpu" in made else {}
+            command = [script, *flags, "--out", f"{place}/run"]
+            done = started(f"{place}/code", command, threads, **hidden)
         finally:
             subprocess.run([*git, "remove", "--force", f"{place}/code"], check=True)
         if done.returncode:
@@ -346,6 +358,37 @@ def copy_logs(out, folder):
         copy.write((out / "log.csv").read_bytes())
 
 
+@functools.cache
+def operations(script, arch, channels, T):
+    """Of the forward passes of an epoch at full scale (cost.py)."""
+    _, shape, samples = cost.RECIPES[FULL[script]]
+    batch, inputs, *_, side = shape[-4:]
+    if script == "train_dvs.py":
+        shape = (T, *shape[1:])
+    more = dict(size=side) if arch == "vggsnn" else {}
+    make = functools.partial(dsatgo.NETWORKS[arch], 10, T, inputs, channels, **more)
+    _, forward, _ = cost.step(make, shape)
+    return forward * samples / batch
+
+
+def announce(runs):
+    """What --full will train and leave out; how long that takes, by the operations of each run, if
+    they go as fast as those of the paper's CIFAR-10: 74 s an epoch (Table 2, RTX 4090)."""
+    paper = operations("train_cifar.py", "resnet19", 128, 2)
+    total = 0
+    print("to train, one after the other:")
+    for name, command in runs.items():
+        script, *flags = command.split()
+        config, _ = train_cifar.parse(SCRIPTS[script].Settings, "", flags)
+        work = operations(script, config.arch, config.channels, config.T)
+        hours = config.epochs * work / paper * 74 / 3600
+        total += hours
+        print(f"{name}: {hours:.1f} h")
+    print(f"{len(runs)} runs, {total:,.0f} h if operations go as fast as in the paper's CIFAR-10")
+    print("(those of narrow networks, which wait for Python, do not)")
+    print(f"left out: {', '.join(f'{name}-*' for name in SMALL)}", flush=True)
+
+
 def main(options):
     """-> whether a run failed"""
     options.work.mkdir(parents=True, exist_ok=True)
@@ -362,9 +405,7 @@ def main(options):
     if any(name.startswith("simulated") for name in wanted):
         record(options)
     if options.full:
-        left_out = ", ".join(f"{name}-*" for name in SMALL)
-        print(f"to train, one after the other: {' '.join(wanted)}")
-        print(f"400 epochs each, see experiments/cost.py; left out: {left_out}", flush=True)
+        announce(wanted)
     failed = []
     begun = time.monotonic()
     alone = [name for name in wanted if options.full or threads_of(name) > 1]

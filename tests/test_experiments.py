@@ -265,6 +265,38 @@ def test_a_check_names_the_first_figure_that_differs(train_all, tmp_path):
     assert "layers.csv, epoch 2: epoch None, 2 there" == train_all.difference(one, other)
 
 
+def test_full_scale_says_what_it_takes_before_it_begins(train_all, tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(train_all, "train", lambda *_: "trained")
+    options = argparse.Namespace(data=tmp_path, work=tmp_path, again=False, full=True)
+    options.only = "^(pictures-both-0|T-4-both|objects-both-0)$"
+    assert not train_all.main(options)
+    said = capsys.readouterr().out
+    paper = 400 * 74 / 3600
+    assert f"pictures-both-0: {paper:.1f} h\n" in said
+    assert f"T-4-both: {2 * paper:.1f} h\n" in said
+    events = paper * 0.74 / 1.37  # PFLOP an epoch, as in the README
+    assert float(re.search(r"objects-both-0: ([\d.]+) h", said)[1]) == pytest.approx(
+        events, abs=0.1
+    )
+    assert re.search(r"3 runs, (\d+) h", said)[1] == f"{3 * paper + events:.0f}"
+    assert said.index("left out: simulated-*") < said.index("1/3 after 0.0 h")
+
+
+def test_a_check_trains_where_the_log_was_made(train_all, monkeypatch):
+    """A machine with a GPU would use it, and differ."""
+    given = []
+
+    def started(*_, **environment):
+        given.append(environment)
+        return subprocess.CompletedProcess([], 1, "", "not trained here")
+
+    monkeypatch.setattr(train_all.subprocess, "run", lambda *_, **more: None)
+    monkeypatch.setattr(train_all, "started", started)
+    for name in ("recipe-kappa-1", "recipe-kappa-5"):
+        assert train_all.check(name, argparse.Namespace(data="data", work="work"))
+    assert given == [dict(CUDA_VISIBLE_DEVICES=""), {}]
+
+
 @pytest.fixture
 def one_thread():
     """As side_by_side.py trains: with two, sums have another order."""
