@@ -310,9 +310,7 @@ def last_line(done):
 def check(name, options):
     """Trains a run again from the commit that its command.txt names. -> whether it differs"""
     command, made = (RUNS / name / "command.txt").read_text().splitlines()
-    threads = (
-        re.match(r"OMP_NUM_THREADS=(\d+)|", command)[1] or "1"
-    )  # that it was before it was noted
+    threads = re.match(r"OMP_NUM_THREADS=(\d+)|", command)[1] or "1"  # on a GPU it is not noted
     script, *flags = command.partition("python ")[2].split()
     flags = [flag.format(data=options.data, work=options.work) for flag in flags]
     commit = re.search(r"git (\w+)", made)[1]
