@@ -483,7 +483,7 @@ def kept(net, x, forward=lambda net, x: net(x)):
 
 def memory(rounds=12):
     """What ResNet-19, T=2, 32 channels and batch 50 (CUDA: 128, 100) keeps for the backward pass,
-    in MB, and what recomputing costs."""
+    in MiB, and what recomputing costs."""
     channels, batch = RESNET19
     x, y = pictures(batch)
     net, again = (channels_last_net(resnet19(channels=channels)) for _ in range(2))
@@ -491,15 +491,15 @@ def memory(rounds=12):
     functions = dict(plain=compiled(step_of(net, x, y)), recompute=compiled(step_of(again, x, y)))
     times = interleaved(functions, rounds)
     result = {
-        "MB": kept(net, x) / 2**20,
-        "MB, recompute": kept(again, x) / 2**20,
+        "MiB": kept(net, x) / 2**20,
+        "MiB, recompute": kept(again, x) / 2**20,
         "step, recompute / plain": ratio(times, "recompute", "plain"),
     }
     theirs, reset = their_resnet19()
     if theirs:
         reset()
         result["ours / authors"] = kept(net, x) / kept(theirs, x.contiguous())
-    return result | {"recompute / ours": result["MB, recompute"] / result["MB"]}
+    return result | {"recompute / ours": result["MiB, recompute"] / result["MiB"]}
 
 
 def exponent(sizes, values):

@@ -32,6 +32,7 @@ from figures import (  # puts the repository on the path
     plt,
     save,
     source,
+    trained,
 )
 
 import dsatgo
@@ -210,15 +211,15 @@ def encoding(work):
     for axis in axes.flat:
         axis.set_axis_off()
     save(figure, "fig4-encoding")
-    trained = []
+    notes = []
     for arm, label in PAIR.items():  # and the first layer of trained networks
         net, _, _ = network(work, f"twenty-{arm}-0")
         with torch.no_grad():
             maps = net.stem(net.input(samples(test, 200)[0])).mean((0, 2)).numpy()
-        trained.append(f"{label} {mean_similarity(greys, maps):.3f}")
+        notes.append(f"{label} {mean_similarity(greys, maps):.3f}")
     note = "First layer of trained networks (twenty epochs), mean spikes of channels and timesteps"
     table = markdown(["current, mean similarity of 200 pictures", *rules], rows)
-    return f"{table}\n\n{note}: {', '.join(trained)}."
+    return f"{table}\n\n{note}: {', '.join(notes)}."
 
 
 def rates_of(layer, picture):
@@ -355,18 +356,20 @@ def energies(work):
         cells = [f"{n / 1e6:.2f}" for n in operations]
         cells += [f"{1e3 * count[name]:.2f}" for name in ("mj_paper", "mj_counted")]
         score = accuracy(run)
-        rows.append([label, *cells, f"{score:.1f}", paper.get(label, "-")])
+        scores = [f"{score:.1f}", f"{trained(run):.1f}"]
+        rows.append([label, *cells, *scores, paper.get(label, "-")])
         spent = 1e3 * count["mj_counted"]
         axis.plot(spent, score, "o", color="C1" if "f_c" in label else "C0")
         short = label.removeprefix("AT+TGO, ").partition(" (")[0].partition(",")[0]
         axis.annotate(short, (spent, score), fontsize=7)
     cells = [*["0", f"{count['mac_ann'] / 1e6:.2f}"] * 2, *[f"{1e3 * count['mj_ann']:.2f}"] * 2]
-    ann = ["ANN of the same shape, not trained", *cells, "not run", "0; 2285.35; 10.51"]
+    ann = ["ANN of the same shape, not trained", *cells, *["not run"] * 2, "0; 2285.35; 10.51"]
     rows.insert(0, ann)
     axis.set(xlabel="microjoule a picture, by what arrives", ylabel="test accuracy, %, seed 0")
     save(figure, "fig12-energy")
     head = ["", "AC, M (appendix C)", "MAC, M", "AC, M (counted)", "MAC, M (counted)"]
     head += ["microjoule (appendix C)", "microjoule (counted)", "accuracy, seed 0, %"]
+    head += ["training accuracy"]
     return markdown(head + ["the paper: AC, MAC (M), mJ"], rows)
 
 
