@@ -54,6 +54,8 @@ QUANTITIES = dict(  # title, factor, scale, limits
     threshold=("threshold theta", 1, "log", (7e-4, 30)),
     width=("width k", 1, "linear", (0, 2.1)),
     gradient_available=("share with gradient, %", 100, "symlog", (0, 100)),
+    gamma=("batch norm's gamma", 1, "log", (0.01, 6)),
+    tau=("leak tau", 1, "linear", (0, 1)),
 )
 OF_RECIPE = ("arm", "seeds ended", "test accuracy, %", "minus vanilla, paired")
 OF_RECIPE += ("training accuracy, %", "training loss", "firing, %", "spread over layers")
@@ -266,7 +268,9 @@ def layers():
             lines = zip((first, second, gradient), (*by_layer.T, available.mean(0)))
         elif kind == "objects":
             lines = zip((steps, spread), (by_layer.mean(0), by_layer.std(0)))
-        elif kind == "decay":
+        elif kind == "firing":
+            lines = zip((first, second), by_layer.T)
+        elif kind in ("gradient", "decay"):
             lines = [(gradient, available.mean(0))]
         style = "x:" if kind == "decay" else "o-"
         title = f"{label}, decay 5e-3" if kind == "decay" else label
@@ -275,7 +279,8 @@ def layers():
         thresholds = [last_epoch(run, "threshold").values() for run in runs]
         floored = [sum(min(t) < AT_FLOOR for t in of_run) for of_run in thresholds]
         shares = [*steadiness(runs), percent(available.mean(1)), percent(available.min(1))]
-        shares += [percent(available[:, -3:].mean(1)), f"{statistics.mean(floored):.1f}"]
+        shares.append(percent(available[:, -3:].mean(1)))
+        shares.append("-" if kind in ("firing", "gradient") else f"{statistics.mean(floored):.1f}")
         rows.append([data, label, *shares])
     thresholds_over_training(over)
     titles = {
@@ -325,6 +330,12 @@ def groups_of_layers():
     add("pictures", pictures, ARMS)
     add("objects", DATA["objects"], ARMS)
     groups.append(("pictures", pictures, "learned, seed 0", ["learned"]))
+    for kind, name, label in (
+        ("firing", "LTMD", "LTMD"),
+        ("gradient", "ASGS", "ASG-S, our reading"),
+    ):
+        runs = [f"baseline-{name}-{seed}" for seed in SEEDS]
+        groups.append((kind, pictures, label, runs))
     add("twenty", f"{pictures}, twenty epochs, weight decay 1e-3", PAIR)
     add("decay", f"{pictures}, weight decay 5e-3", PAIR)
     return groups
@@ -464,8 +475,7 @@ def when():
     rows = []
     for title, of in (SCORES | SHARES).items():
         for label, groups in runs.items():
-            if label in PAIR.values() or of not in (trained, loss):
-                rows.append([title, label, *(score(group, of) for group in groups)])
+            rows.append([title, label, *(score(group, of) for group in groups)])
             if title in of_axes and (label in PAIR.values() or label.startswith(("AT,", "TGO"))):
                 values = [statistics.mean(map(of, group)) for group in groups]
                 axis = axes[of_axes.index(title)]
@@ -767,7 +777,7 @@ def mechanism():
     arms = [name for name in ("vanilla", "std", "both") if 0 in ended(f"recipe-{name}")]
     shares = last_shares("recipe-both-0")
     marked = {"stem.neuron": "black", "hidden.neuron": "C3", min(shares, key=shares.get): "C1"}
-    figure, axes = plt.subplots(len(QUANTITIES), len(arms), figsize=(9, 10), sharex=True)
+    figure, axes = plt.subplots(len(QUANTITIES), len(arms), figsize=(9, 14), sharex=True)
     rows = []
     for column, name in zip(axes.T, arms):
         layers = over_epochs(f"recipe-{name}-0")
