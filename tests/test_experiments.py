@@ -265,26 +265,27 @@ def test_a_check_names_the_first_figure_that_differs(train_all, tmp_path):
     assert "layers.csv, epoch 2: epoch None, 2 there" == train_all.difference(one, other)
 
 
+FULL = """
+import argparse, pathlib, sys, train_all
+train_all.train = lambda *_: "trained"
+options = argparse.Namespace(data=None, work=pathlib.Path(sys.argv[1]), again=False, full=True)
+options.only = "^(pictures-both-0|T-4-both|objects-both-0)$"
+train_all.main(options)
+"""
+
+
 def test_full_scale_says_what_it_takes_before_it_begins(tmp_path):
-    """In a process of its own, for fake tensors leave one that must not be forked later."""
-    code = "import sys, train_all as t; t.train = lambda *_: 'trained'; sys.argv[:1] = []\n"
-    code += "t.main(t.argparse.Namespace(data=None, work=t.pathlib.Path(sys.argv[0]), again=False,"
-    code += "full=True, only='^(pictures-both-0|T-4-both|objects-both-0)$'))"
-    done = subprocess.run(
-        [sys.executable, "-c", code, tmp_path],
-        cwd=ROOT / "experiments",
-        capture_output=True,
-        text=True,
-    )
+    """In a process of its own: one that has had fake tensors cannot be forked by other tests."""
+    command = [sys.executable, "-c", FULL, tmp_path]
+    done = subprocess.run(command, cwd=ROOT / "experiments", capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     said = done.stdout
     paper = 400 * 74 / 3600
     assert f"pictures-both-0: {paper:.1f} h\n" in said
     assert f"T-4-both: {2 * paper:.1f} h\n" in said
     events = paper * 0.74 / 1.37  # PFLOP an epoch, as in the README
-    assert float(re.search(r"objects-both-0: ([\d.]+) h", said)[1]) == pytest.approx(
-        events, abs=0.1
-    )
+    hours = re.search(r"objects-both-0: ([\d.]+) h", said)[1]
+    assert float(hours) == pytest.approx(events, abs=0.1)
     assert re.search(r"3 runs, (\d+) h", said)[1] == f"{3 * paper + events:.0f}"
     assert said.index("left out: simulated-*") < said.index("1/3 after 0.0 h")
 
