@@ -69,16 +69,9 @@ def train(net, x, y, epochs=10, batch=50):
             schedule.step()
 
 
-@torch.no_grad()
-def correct(net, x, y):
-    """Accuracy in percent."""
-    found = torch.cat([dsatgo.readout(net(part)).argmax(1) for part in x.split(500)])
-    return 100 * (found == y).float().mean().item()
-
-
 def one(depth, scale, arm, train_set, test_set):
-    """A stack, trained -> gradient's reach before and after, test and training accuracy, firing,
-    with gradient; all but the reach in percent."""
+    """A stack, trained -> gradient's reach before and after, test accuracy, firing, with gradient;
+    the last three in percent."""
     x, y = train_set
     test, labels = test_set
     torch.manual_seed(0)
@@ -86,14 +79,14 @@ def one(depth, scale, arm, train_set, test_set):
     before = reach(net, x[:200], y[:200])
     train(net, x, y)
     net.eval()
-    with dsatgo.probe(net) as seen:
-        tested = correct(net, test, labels)
+    with torch.no_grad(), dsatgo.probe(net) as seen:
+        right = torch.cat([dsatgo.readout(net(part)).argmax(1) for part in test.split(500)])
+    accuracy = 100 * (right == labels).float().mean().item()
     shares = [
         100 * torch.stack([layer[name].mean() for layer in seen.values()]).mean().item()
         for name in ("firing_rate", "gradient_available")
     ]
-    trained = correct(net, x, y)
-    return before, reach(net, x[:200], y[:200]), tested, trained, *shares
+    return before, reach(net, x[:200], y[:200]), accuracy, *shares
 
 
 def main(folder):
@@ -119,7 +112,7 @@ def main(folder):
     axis.legend(fontsize=8)
     save(figure, "depth")
     head = ["scale", "layers", "arm", "gradient, first layer over last, before", "after training"]
-    head += ["test accuracy, %", "the same of the training set", "firing, %", "with gradient, %"]
+    head += ["test accuracy, %", "firing, %", "with gradient, %"]
     made = f"{datetime.date.today()}, seed 0, torch {torch.__version__}, cpu."
     fill("depth", markdown(head, rows), f"`python experiments/depth.py DATA`, {made}")
 

@@ -522,7 +522,7 @@ def pairs_of_runs():
         "the same run of vanilla, f_c 0.8": narrow(0.8),
         "the same run of vanilla, f_c 0.6": narrow(0.6),
         "events, objects, frames of equal time": seeds("objects", MORE),
-        "events, objects, frames of equal count": seeds("count"),
+        "events, objects, frames of equal count": seeds("count", MORE),
         "events, N-MNIST": seeds("nmnist"),
         "events, simulated camera, four epochs": seeds("simulated"),
     } | {f"batch norm's scale {scale}": seeds(f"scale-{scale}") for scale in SCALES}
@@ -627,21 +627,26 @@ def row_of_search(pair):
 
 
 def scaled():
-    """Vanilla with kappa 2 at each scale of batch norm, beside AT+TGO, three seeds."""
+    """Batch norm's scales, three seeds: both arms with their best setting; AT+TGO as it is beside
+    vanilla with kappa 2."""
     scales = sorted([1, *SCALES])
+    best = "kappa 1, V_th 0.5"
+    names = {  # at scale 1, at another
+        f"vanilla, {best}": ("equal-vanilla-kappa-1-v_th-0.5", "{one}-scale-{scale}"),
+        f"AT+TGO, {best}": ("equal-both-kappa-1-v_th-0.5", "{one}-scale-{scale}"),
+        "vanilla, kappa 2": ("equal-vanilla-kappa-2-v_th-1", "equal-vanilla-kappa-2-scale-{scale}"),
+        "AT+TGO": ("pictures-both", "scale-{scale}-both"),
+    }
+    runs = {}
+    for label, (one, other) in names.items():
+        groups = [one if scale == 1 else other.format(one=one, scale=scale) for scale in scales]
+        runs[label] = [[f"{group}-{seed}" for seed in SEEDS] for group in groups]
     rows = []
     for title, of in SCORES.items():
-        columns = []
-        for scale in scales:
-            names = [f"equal-vanilla-kappa-2-scale-{scale}", f"scale-{scale}-both"]
-            names = ["equal-vanilla-kappa-2-v_th-1", "pictures-both"] if scale == 1 else names
-            vanilla, both = ([f"{name}-{seed}" for seed in SEEDS] for name in names)
-            found = ["not run", score(both, of), "not run"]
-            if all(map(has_ended, vanilla)):
-                found = [score(vanilla, of), score(both, of), ahead(both, vanilla, of)]
-            columns.append(found)
-        labels = ("vanilla, kappa 2", "AT+TGO", "AT+TGO minus vanilla with kappa 2, paired")
-        rows += [[title, label, *cells] for label, *cells in zip(labels, *columns)]
+        for pair in (list(runs)[:2], list(runs)[2:]):
+            rows += [[title, label, *(score(group, of) for group in runs[label])] for label in pair]
+            minus = [ahead(both, vanilla, of) for vanilla, both in zip(*map(runs.get, pair))]
+            rows.append([title, "the latter minus the former, paired", *minus])
     return markdown(["", "arm, three seeds", *(f"scale {scale}" for scale in scales)], rows)
 
 
